@@ -1,0 +1,51 @@
+# Every command sets up what it needs. Nothing is installed outside this folder.
+.PHONY: setup demo test check bench docs lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+export MLFLOW_DISABLE_TELEMETRY = true
+export DO_NOT_TRACK = 1
+
+setup: .venv/.installed  ## Install keepfit and what its tests need into .venv
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+demo: setup  ## Thirty days of a churn model's life, in a minute
+	$(BIN)/keepfit demo
+
+test: setup  ## The whole suite
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: setup  ## Lint, types, import directions
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: setup  ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: .venv/.peers  ## Speed against the tools that keepfit replaces
+	$(BIN)/python -m benchmarks
+
+.venv/.peers: .venv/.installed requirements-peers.lock
+	$(UV) pip install --quiet --python .venv --require-hashes -r requirements-peers.lock
+	@touch $@
+
+lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  pyproject.toml --all-extras --group dev -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  -c requirements.lock --group peers -o requirements-peers.lock
+
+clean:  ## Remove what the commands above made
+	rm -rf .venv .uv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,386 @@
+"""What the loop needs from the world, as small protocols.
+
+Stages receive a `Ports` and know nothing else of the outside. Adapters (one outside tool a file) and the in-memory ports of
+`keepfit.testing` satisfy these protocols; so may an object of yours. The contract checks in `keepfit.testing` tell whether it does.
+Every method that changes something finds what it did before it does it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keepfit.records import (
+    Batch,
+    BatchState,
+    CandidateScore,
+    Cycle,
+    Finding,
+    JournalEntry,
+    Lease,
+    ModelVersion,
+    Place,
+    Promotion,
+    Training,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+
+    from keepfit.config import Column
+
+
+class Clock(Protocol):
+    """Tells the time, so that tests and simulations can set it."""
+
+    def now(self) -> datetime:
+        """The time in UTC, with its zone."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A file as the folder shows it, before anybody read it."""
+
+    name: str  # path below the folder, with forward slashes
+    size: int  # bytes
+    settled: bool  # False: still being written (temporary suffix, or changed within the settle time)
+
+
+class Inbox(Protocol):
+    """The three folders of data files. Bytes never change; a move is found or done."""
+
+    def list(self, place: Place) -> Sequence[Arrival]:
+        """The data files in a folder, by name. Raises `Unavailable` when the folder cannot be read."""
+        ...
+
+    def identify(self, arrival: Arrival, place: Place) -> Batch | None:
+        """Hash a file. None when it has vanished meanwhile. Raises `DataError` when it cannot be read."""
+        ...
+
+    def read(self, batch: Batch) -> pl.DataFrame:
+        """The rows as they are in the file: text for CSV, typed for Parquet and JSON Lines; columns renamed as configured.
+
+        Raises `DataError` naming the place of the fault when the file cannot be parsed, has vanished or changed.
+        """
+        ...
+
+    def move(self, batch: Batch, to: Place, note: str = "") -> Batch:
+        """Move the file, or find it moved; returns the batch with its new place and name (another one when the name was taken
+        by other content). `note`, the reason of a quarantine, is written beside it."""
+        ...
+
+
+class Store(Protocol):
+    """Frames that keepfit made itself, kept for good under a name."""
+
+    def save(self, name: str, frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
+        """Write both atomically; a name that is already there is left as it is."""
+        ...
+
+    def facts(self, name: str) -> dict[str, Any] | None:
+        """What was saved beside the frame, or None."""
+        ...
+
+    def load(self, names: Iterable[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The frames under these names, one below the other. Raises `DataError` for a missing one."""
+        ...
+
+
+class Checker(Protocol):
+    """Checks a typed frame against the column contract."""
+
+    def check(self, frame: pl.DataFrame, columns: Mapping[str, Column]) -> Sequence[Finding]:
+        """Every expectation that does not hold; empty when all do."""
+        ...
+
+
+# -------------------------------------------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of `n` rows."""
+
+    values: np.ndarray  # (n,) predicted classes as text, or numbers
+    probabilities: np.ndarray | None = None  # (n, classes), rows sum to 1
+    classes: tuple[str, ...] = ()  # the columns of probabilities
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    def predict(self, features: pd.DataFrame) -> Predictions:
+        """Predict prepared rows. Raises `DataError` when a column it needs is missing."""
+        ...
+
+
+class Statistics(Protocol):
+    """One model's metric on one holdout, ready to be resampled."""
+
+    @property
+    def units(self) -> int:
+        """How many independent units (rows or groups) it rests on."""
+        ...
+
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """The metric under each row of `weights` (resamples, units): how often each unit counts. Shape (resamples,);
+        NaN where it is undefined."""
+        ...
+
+
+class Metric(Protocol):
+    """What a good model is."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def greater_is_better(self) -> bool: ...
+
+    def statistics(
+        self, truth: np.ndarray, predictions: Predictions, groups: np.ndarray | None, frame: pd.DataFrame | None = None
+    ) -> Statistics:
+        """`truth` (n,), labels as text or numbers; `groups` (n,) or None where rows are independent; `frame` the n prepared
+        rows, for metrics of the user's that look at them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A fitted model and how it was chosen."""
+
+    model: Any  # the fitted object, with all that was fitted inside it
+    name: str
+    parameters: dict[str, str]
+    window: str
+    rows: int
+    scores: tuple[CandidateScore, ...]
+
+
+class Trainer(Protocol):
+    """Fits models. Everything is chosen inside the rows it is given."""
+
+    def train(self, rows: pd.DataFrame, features: Sequence[str]) -> Trained:
+        """`rows` hold the feature columns and keepfit's own (`keepfit.prepared`), in order of arrival.
+
+        Raises `DataError` when they cannot be trained on (one class), `UserCodeError` when the user's function fails.
+        """
+        ...
+
+    def baseline(self, rows: pd.DataFrame) -> Model:
+        """A model that ignores its input: the most frequent class, or the mean."""
+        ...
+
+
+class ProjectCode(Protocol):
+    """The functions that a project brings along."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the project's Python files that prepare and train."""
+        ...
+
+    def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The project's features of one batch, or the frame itself. The target is not among its columns."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """All that is stored with a model version."""
+
+    cycle: str
+    trained: Trained
+    features: pd.DataFrame  # a few prepared rows: signature and example
+    reference: pl.DataFrame  # the rows that stand for what the model was trained on
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]  # data hashes, code version, seed, ...
+    files: Mapping[str, str]  # artifact path -> text, such as the project's features.py
+
+
+class Registry(Protocol):
+    """Models by name, version and alias."""
+
+    def champion(self) -> ModelVersion | None:
+        """The version that the alias points to. Raises `Unavailable`."""
+        ...
+
+    def register(self, registration: Registration) -> ModelVersion:
+        """Log and register, or find what this cycle registered before. The version is whole when it returns."""
+        ...
+
+    def load(self, version: str) -> tuple[ModelVersion, Model]:
+        """Load without running unknown code. Raises `ModelRefused`, `NotFound`, `Unavailable`."""
+        ...
+
+    def annotate(self, version: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Add to what is known of a version: the verdict, its metrics."""
+        ...
+
+    def point(self, alias: str, expected: str | None, to: str) -> None:
+        """Move the alias from `expected` to `to`, or find it there. Raises `AliasMoved` when it points elsewhere."""
+        ...
+
+
+class Tracker(Protocol):
+    """Keeps runs for people to look at."""
+
+    def record(self, run: str, cycle: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+        """Log one run of this name for this cycle, or find it; returns its id."""
+        ...
+
+
+class Releaser(Protocol):
+    """Tells the world that there is a new champion."""
+
+    def release(self, promotion: Promotion, cycle: str) -> str:
+        """Returns what was done, in words."""
+        ...
+
+
+# -------------------------------------------------------------------------------------------------------------- ledger
+
+
+class Leases(Protocol):
+    """One runner at a time."""
+
+    def acquire(self, project: str, holder: str, seconds: float) -> Lease:
+        """Take the lease with the next fence. Raises `LeaseHeld` saying who holds it and since when."""
+        ...
+
+    def renew(self, lease: Lease, seconds: float) -> Lease:
+        """Raises `LeaseLost` when someone else has it."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give it back; nothing happens when it is someone else's by now."""
+        ...
+
+    def current(self, project: str) -> Lease | None:
+        """Who holds it, expired or not."""
+        ...
+
+
+class Cycles(Protocol):
+    """The checkpoints."""
+
+    def save(self, cycle: Cycle, lease: Lease) -> None:
+        """Store the cycle, its batches' states and its duplicates in one transaction. Raises `LeaseLost` for an old fence."""
+        ...
+
+    def load(self, project: str, id: str) -> Cycle | None:
+        """One cycle; a prefix of its id is enough when it is the only such."""
+        ...
+
+    def recent(self, project: str, limit: int = 20, *, unfinished: bool = False) -> Sequence[Cycle]:
+        """The latest cycles, newest first."""
+        ...
+
+    def trainings(
+        self, project: str, *, since: datetime | None = None, champion: str | None = None, trained_on: str | None = None
+    ) -> Sequence[Training]:
+        """The cycles that trained, newest first, narrowed by what is given."""
+        ...
+
+
+class Batches(Protocol):
+    """What is known of the data files."""
+
+    def known(self, project: str, ids: Iterable[str]) -> dict[str, Batch]:
+        """Those of these ids that were seen before."""
+        ...
+
+    def in_state(self, project: str, *states: BatchState) -> Sequence[Batch]:
+        """All batches in these states, by arrival and name."""
+        ...
+
+    def count(self, project: str) -> dict[BatchState, int]:
+        """How many there are of each."""
+        ...
+
+
+class Journal(Protocol):
+    """Promotions, written before the alias moves."""
+
+    def intend(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        """Write the row `intended`, or find it. Raises `LeaseLost`."""
+        ...
+
+    def settle(self, project: str, id: str, status: str, lease: Lease) -> None:
+        """Mark the row `done` or `abandoned`. Raises `LeaseLost`."""
+        ...
+
+    def unsettled(self, project: str) -> Sequence[JournalEntry]:
+        """Rows still `intended`, oldest first."""
+        ...
+
+    def entries(self, project: str, limit: int = 50) -> Sequence[JournalEntry]:
+        """The rows, newest first."""
+        ...
+
+
+class Ledger(Protocol):
+    """The database of leases, cycles, batches and promotions."""
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def cycles(self) -> Cycles: ...
+
+    @property
+    def batches(self) -> Batches: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    def close(self) -> None: ...
+
+
+class Ports(Protocol):
+    """Everything a stage may reach. Each is opened when it is first used, so that a cycle with nothing to do stays light."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def inbox(self) -> Inbox: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def checker(self) -> Checker: ...
+
+    @property
+    def code(self) -> ProjectCode: ...
+
+    @property
+    def trainer(self) -> Trainer: ...
+
+    @property
+    def metric(self) -> Metric: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def tracker(self) -> Tracker: ...
+
+    @property
+    def releaser(self) -> Releaser: ...
+
+    @property
+    def ledger(self) -> Ledger: ...

@@ -1,0 +1,363 @@
+"""What keepfit knows, as frozen values: ids, numbers, reasons and addresses, never frames or models.
+
+One `Cycle` is one pass of the loop. Every stage returns a copy with its own part filled in; the ledger keeps it after each
+stage. All records are keyword-only, compare by value and survive a round trip through JSON. A number that is undefined is
+None, never NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a cycle ended."""
+
+    WAITING = "waiting"  # too little new data to judge
+    QUARANTINED = "quarantined"  # the new data is broken; nothing good was left to go on with
+    HEALTHY = "healthy"  # judged, and nothing to do
+    ALERTED = "alerted"  # a person must look; no model was trained
+    KEPT_CHAMPION = "kept_champion"  # the challenger was not better
+    INCONCLUSIVE = "inconclusive"  # the holdout cannot tell the two apart
+    PROMOTED = "promoted"  # the challenger is the champion now
+    FAILED = "failed"  # an error that a person must mend; the batches stay new
+
+
+class Action(StrEnum):
+    """What to do about the champion."""
+
+    RETRAIN = "RETRAIN"
+    NO_ACTION = "NO_ACTION"
+    ALERT = "ALERT"
+
+
+class Place(StrEnum):
+    """The three folders; a data file lies in exactly one of them."""
+
+    INBOX = "inbox"
+    ARCHIVE = "archive"
+    QUARANTINE = "quarantine"
+
+
+class BatchState(StrEnum):
+    """What has become of a batch."""
+
+    NEW = "new"  # arrived, not judged by a finished cycle
+    JUDGED = "judged"  # a finished cycle looked at it; it waits in the inbox to be trained on
+    QUARANTINED = "quarantined"  # failed validation
+    ARCHIVED = "archived"  # a promoted model has consumed it
+
+
+class Conclusion(StrEnum):
+    """What a comparison showed."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A unit of arriving data, named by its content."""
+
+    id: str  # sha256 of the bytes, 64 hexadecimal digits
+    name: str  # the file's path below its folder
+    size: int  # bytes
+    rows: int | None = None  # data rows; None until it was read
+    state: BatchState = BatchState.NEW
+    place: Place = Place.INBOX
+    arrived_at: datetime | None = None  # when keepfit first saw it, UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicate:
+    """A file whose content was already there under this or another name; it is never trained on."""
+
+    name: str  # the file that came second
+    batch: str  # id of the batch with the same content
+    original: str  # the name under which that content was first seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A confidence interval."""
+
+    low: float
+    high: float
+    level: float = 0.95  # share of such intervals that hold the true value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One expectation that a batch did not meet, in words a person can act on."""
+
+    check: str  # what was checked: type, null_share, range, values, ...
+    column: str | None  # None when it concerns the whole file
+    expected: str
+    found: str
+    rows: int  # how many rows are concerned
+    examples: tuple[str, ...] = ()  # at most three, as "row 17: 'abc'"
+
+    def __str__(self) -> str:
+        where = f"{self.column}: " if self.column else ""
+        shown = f" ({'; '.join(self.examples)})" if self.examples else ""
+        return f"{where}expected {self.expected}, found {self.found}{shown}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchValidation:
+    """What validation found in one batch."""
+
+    batch: str  # id
+    name: str
+    passed: bool
+    quality: float  # 0 to 100; the formula is in stages/validate.py
+    rows: int
+    labelled: int  # rows with a label
+    findings: tuple[Finding, ...] = ()  # why it did not pass
+    notes: tuple[str, ...] = ()  # what was seen and is no reason to stop: extra columns, blank rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What validation found in the cycle's batches."""
+
+    passed: int  # batches
+    quarantined: int  # batches
+    quality: float | None  # the lowest of the batches that passed; None when none did
+    batches: tuple[BatchValidation, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Where the prepared rows are and how they were divided, for good."""
+
+    fingerprint: str  # of the code and settings that prepared them
+    rows: int  # prepared rows of this cycle's batches
+    training: int  # of these, for training
+    holdout: int  # of these, for judging
+    columns: tuple[str, ...]  # feature columns
+    left_out: int = 0  # rows that the project's own prepare dropped
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceReport:
+    """How the champion did on this cycle's new labelled rows."""
+
+    champion: str  # model version
+    metric: str
+    greater_is_better: bool
+    value: float | None  # None when it is undefined on these rows
+    interval: Interval | None  # None with fewer than two units
+    n: int  # labelled rows
+    units: int  # independent units that the interval rests on: rows, or groups
+    rows: int  # rows in all; n / rows is the coverage of labels
+    reference: float | None = None  # the champion's value on the holdout it was accepted on
+    left_out: int = 0  # groups on which the metric is undefined
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReport:
+    """How far the new rows lie from the champion's reference. Not measured yet: its place in the record is kept."""
+
+    detected: bool | None = None
+    columns: tuple[str, ...] = ()  # those that drifted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """One measured value with its threshold."""
+
+    name: str  # no_champion, forced, floor, degradation, new_rows, age, schedule, data_fault, ...
+    fired: bool
+    reason: str  # the sentence a person reads
+    value: float | None = None
+    threshold: float | None = None
+    interval: Interval | None = None
+    n: int | None = None  # sample size behind the value
+    enough: bool = True  # False: too little evidence to say
+    source: str = ""  # where the threshold was set
+    would_change: str = ""  # what would have made it say the opposite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What to do and why."""
+
+    action: Action
+    reasons: tuple[str, ...]
+    signals: tuple[Signal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateScore:
+    """One candidate's score inside the training rows."""
+
+    name: str
+    parameters: dict[str, str]
+    window: str  # which rows it was trained on: "all", "last 5"
+    score: float | None  # of the project's metric; None when it could not be scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The challenger: trained, logged and registered, not yet judged."""
+
+    name: str  # the chosen candidate
+    parameters: dict[str, str]
+    version: str  # registered model version
+    run_id: str
+    uri: str
+    content_hash: str  # sha256 of what the model is, equal for equal data, code and seed
+    rows: int  # training rows
+    batches: tuple[str, ...]  # ids of the batches trained on
+    trained_on: str  # hash of batches, code, settings and seed: the same set is not trained on twice
+    seed: int
+    window: str = "all"
+    scores: tuple[CandidateScore, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceVerdict:
+    """Both models on the holdout rows where one column has one value."""
+
+    column: str
+    value: str
+    n: int
+    champion: float | None
+    challenger: float | None
+    passed: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome of a comparison on rows that neither model was trained on."""
+
+    gate: str  # first, greater, min_gain, superior, non_inferior
+    passed: bool
+    conclusion: Conclusion
+    reason: str
+    metric: str
+    greater_is_better: bool
+    champion: float | None  # None when there was no champion
+    challenger: float | None
+    difference: float | None  # positive: the challenger is better, whichever way the metric points
+    interval: Interval | None  # of the difference
+    test: str | None  # mcnemar, bootstrap, or None where the gate needs no test
+    p_value: float | None
+    alpha: float | None  # what p was held against, after the spending over the champion's life
+    comparison: int  # the how manieth challenger of this champion it was, from 1
+    n: int  # labelled holdout rows
+    units: int  # independent units: rows or groups
+    negative_flips: int | None  # rows the champion had right and the challenger has wrong; None for regression
+    positive_flips: int | None = None  # the other way round
+    baseline: float | None = None  # a model that ignores its input, on the same rows
+    slices: tuple[SliceVerdict, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A move of the registry's alias."""
+
+    alias: str
+    from_version: str | None  # None: the alias did not exist
+    to_version: str
+    reason: str = ""
+    at: datetime | None = None
+    kind: str = "promotion"  # promotion, rollback, registration, by_hand
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a cycle's numbers come from."""
+
+    keepfit: str  # version
+    python: str
+    libraries: dict[str, str]
+    config: str  # sha256 of the effective settings
+    code: str  # sha256 of the project's Python files
+    commit: str | None  # git commit of the project, "+changes" when the tree was not clean
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycle:
+    """One pass of the loop."""
+
+    id: str  # sorts by time
+    project: str
+    started_at: datetime  # UTC
+    finished_at: datetime | None = None
+    fence: int = 0  # number of the lease under which it was last written
+    forced: bool = False
+    stage: str | None = None  # the last stage that is done; None: none yet
+    outcome: Outcome | None = None  # None: unfinished, will be resumed
+    reason: str = ""
+    batches: tuple[Batch, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    validation: Validation | None = None
+    prepared: Preparation | None = None
+    performance: PerformanceReport | None = None
+    drift: DriftReport | None = None
+    decision: Decision | None = None
+    candidate: Candidate | None = None
+    verdict: Verdict | None = None
+    promotion: Promotion | None = None
+    released: str | None = None  # what the release stage did; None: not reached
+    archived: tuple[str, ...] = ()  # ids of the batches moved to the archive
+    provenance: Provenance | None = None
+    timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A version in the model registry."""
+
+    name: str  # registered model
+    version: str
+    run_id: str
+    uri: str
+    cycle: str | None  # the cycle that made it; None: made elsewhere
+    metric: str | None = None
+    reference: float | None = None  # metric on the holdout it was accepted on
+    trained_at: datetime | None = None
+    content_hash: str | None = None
+    code: str | None = None  # fingerprint of the preparation it expects
+    outside: bool = False  # registered from a file: what it was trained on is unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to work on a project, until it expires or is released."""
+
+    project: str
+    holder: str  # host:process:nonce
+    fence: int  # grows with every new holder; the ledger refuses an old one
+    since: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalEntry:
+    """A promotion as the journal keeps it: written before the alias moves, settled after."""
+
+    id: str  # the cycle's id, or one of its own for a move by a person
+    promotion: Promotion
+    status: str  # intended, done, abandoned
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """That a cycle trained and what came of it: what cool-down, budget and error spending count."""
+
+    cycle: str
+    at: datetime
+    trained_on: str
+    champion: str | None  # version it was compared with
+    gate: str | None
+    conclusion: Conclusion | None
