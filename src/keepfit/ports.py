@@ -1,7 +1,8 @@
 """What the loop needs from the world, as small protocols.
 
 Stages receive a `Ports` and know nothing else of the outside. Adapters (one outside tool a file) and the in-memory ports of
-`keepfit.testing` satisfy these protocols; so may an object of yours. The contract checks in `keepfit.testing` tell whether it does.
+`keepfit.testing` satisfy these protocols; so may an object of yours, and the contract checks in `keepfit.testing` tell whether
+it does.
 Every method that changes something finds what it did before it does it again.
 """
 

@@ -1,0 +1,527 @@
+"""One frozen tree of settings, read from keepfit.toml, the environment and flags, in which each value knows its source.
+
+Precedence, strongest first: a flag, the environment (`KEEPFIT_SECTION__KEY`, and the names that the ecosystem already uses),
+keepfit.toml, the default written here. Relative paths belong to the folder of keepfit.toml, wherever the command is started.
+Secrets are read from the environment by the libraries that need them and never stand in the tree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from keepfit.errors import ConfigError, ProjectNotFound
+
+FILE_NAME = "keepfit.toml"
+
+# Names that other tools already use, and the setting each stands for.
+ECOSYSTEM = {"MLFLOW_TRACKING_URI": "tracking.url", "MLFLOW_EXPERIMENT_NAME": "tracking.experiment"}
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|w)\s*", str(value))
+    if not match:
+        raise ValueError("expected a duration such as '90s', '15m', '12h', '7d' or '2w'")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
+    return timedelta(**{unit: float(match[1])})
+
+
+def _shorter(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    for unit, size in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration, json_schema_input_type=str), PlainSerializer(_shorter, return_type=str)
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Function = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+class Section(BaseModel):
+    """Settings are frozen, and a name that is not known is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Project(Section):
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")
+    """The project's name; the ledger, the experiment and the model are named after it."""
+    task: Literal["classification", "regression"]
+    """What is predicted: a class or a number."""
+
+
+class Column(Section):
+    """What one column of the data promises."""
+
+    type: Literal["number", "integer", "boolean", "category", "text", "datetime"]
+    """Kind of value. A cell that cannot be read as this is a finding, never turned into something else."""
+    required: bool = True
+    """Whether the column must be there."""
+    feature: bool = True
+    """Whether the model may use it."""
+    unique: bool = False
+    """Whether every value must be different."""
+    max_null_share: Share = 1.0
+    """Largest share of empty cells."""
+    minimum: float | None = None
+    """Smallest allowed number."""
+    maximum: float | None = None
+    """Largest allowed number."""
+    values: tuple[str, ...] | None = None
+    """The only allowed values, as text."""
+    pattern: str | None = None
+    """Regular expression that the whole text must match."""
+    min_length: int | None = Field(default=None, ge=0)
+    """Fewest characters."""
+    max_length: int | None = Field(default=None, ge=0)
+    """Most characters."""
+    format: str | None = None
+    """How a datetime is written, such as '%d-%m-%Y %H.%M'; ISO 8601 where it is not given."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Column:
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"pattern is not a regular expression: {error}") from None
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("minimum is larger than maximum, so no value is allowed")
+        return self
+
+
+class Holdout(Section):
+    share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the rows (or groups, or files) kept for judging."""
+    by: Literal["auto", "row", "group", "file", "time"] = "auto"
+    """What is held out together: single rows (equal rows stay together), groups, whole files, or the latest rows of each
+    file. auto: group where data.group is set, else time where data.time is set, else row."""
+    stratify: bool = False
+    """Whether every class gives the same share (classification, by row)."""
+
+
+class Data(Section):
+    inbox: str = "data/inbox"
+    """Folder where new data files arrive."""
+    archive: str = "data/archive"
+    """Folder of the files that a promoted model has been trained on."""
+    quarantine: str = "data/quarantine"
+    """Folder of the files that failed validation, each with its reason beside it."""
+    target: str = Field(min_length=1)
+    """The column to predict."""
+    columns: dict[str, Column] = {}
+    """The column contract. Without one it is inferred from the first data and kept in .keepfit/columns.json."""
+    rename: dict[str, str] = {}
+    """Column names as they are written in some files, and what they mean."""
+    header: tuple[str, ...] | None = None
+    """Column names of CSV files that have no header line."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """What separates the cells of a CSV file."""
+    encoding: str = "utf-8"
+    """How CSV and JSON Lines files are encoded; a byte order mark is understood without it."""
+    labels: dict[str, str] = {}
+    """Labels as they are written in the files, and the class each means. Without it they mean themselves."""
+    id: str | None = None
+    """Column that names a row; never a feature."""
+    time: str | None = None
+    """Column of the time at which a row came about; never a feature."""
+    group: str | None = None
+    """Column whose equal values belong together (a customer, a device): never divided between training and holdout."""
+    unit: str | None = None
+    """Column of what one prediction is about, where it has several rows in a file: they become one prepared row, whose label
+    is the majority of theirs."""
+    prepare: Function | None = None
+    """The project's features, as 'module:function': prepare(frame) -> frame, the target not among the columns."""
+    keep: tuple[str, ...] = ()
+    """Columns to keep beside the features for slices and metrics, though the model does not see them."""
+    min_batches: int = Field(default=1, ge=1)
+    """New files that a cycle waits for."""
+    min_rows: int = Field(default=1, ge=1)
+    """New rows that a cycle waits for."""
+    settle: Duration = timedelta(seconds=1)
+    """A file that changed more recently than this is still being written. Up to five seconds are waited for."""
+    holdout: Holdout = Holdout()
+    """How rows are assigned to training and holdout, once and for good."""
+
+
+class Validate(Section):
+    engine: Literal["pandera"] = "pandera"
+    """What checks the column contract."""
+    min_quality: float = Field(default=90, ge=0, le=100)
+    """Quality score below which a batch goes to quarantine."""
+    on_unknown_label: Literal["error", "unlabelled"] = "error"
+    """A label that is no class: a fault of the batch, or a row without a label."""
+    on_blank_label: Literal["error", "unlabelled"] = "unlabelled"
+    """An empty label: a row without a label, or a fault of the batch. Never a class."""
+    extra_columns: Literal["ignore", "error"] = "ignore"
+    """Columns that the contract does not name."""
+
+
+class Monitor(Section):
+    min_labels: int = Field(default=30, ge=2)
+    """Labelled rows below which a performance is too little evidence."""
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence level of the intervals shown."""
+
+
+class Budget(Section):
+    trainings: int = Field(ge=1)
+    """Most trainings within the period."""
+    period: Duration = timedelta(days=7)
+    """The period."""
+
+
+Trigger = Literal["floor", "degradation", "new_rows", "age", "schedule"]
+
+
+class Retrain(Section):
+    triggers: tuple[Trigger, ...] = ("floor", "degradation", "new_rows", "age", "schedule")
+    """What may call for a retraining; those whose threshold is not set stay silent. No champion and --force always do."""
+    floor: float | None = None
+    """Retrain when the champion's metric is worse than this."""
+    degradation: float = Field(default=0.0, ge=0)
+    """Retrain when the metric is worse than the champion's own holdout value by more than this, in the metric's units, and
+    the worsening cannot be chance at retrain.confidence."""
+    confidence: float = Field(default=0.99, gt=0.5, lt=1)
+    """How sure a degradation must be."""
+    new_rows: int | None = Field(default=None, ge=1)
+    """Retrain when this many training rows have come that the champion was not trained on."""
+    age: Duration | None = None
+    """Retrain when the champion is older than this."""
+    schedule: Duration | None = None
+    """Retrain when the last training is longer ago than this."""
+    window: str = Field(default="all", pattern=r"^(all|choose|last [1-9]\d*)$")
+    """Training rows: 'all' history, the 'last N' batches, or 'choose' between all and retrain.windows by validation."""
+    windows: tuple[int, ...] = (5, 10, 20)
+    """Numbers of latest batches that window = 'choose' tries beside all."""
+    cooldown: Duration = timedelta(0)
+    """After a training none follows for this long, unless forced."""
+    budget: Budget | None = None
+    """Most trainings within a period."""
+
+
+class CandidateSettings(Section):
+    name: str = ""
+    """Name in reports; the estimator's class where it is empty."""
+    estimator: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
+    """A scikit-learn estimator by its full name, such as 'sklearn.linear_model.LogisticRegression'."""
+    build: Function | None = None
+    """Or a function of the project that builds one: build() -> estimator."""
+    parameters: dict[str, Any] = {}
+    """Its parameters."""
+    search: dict[str, tuple[Any, ...]] = {}
+    """Values to try for parameters; 'estimator__alpha' and 'columns__text__tfidf__min_df' reach inside the pipeline."""
+    preprocess: bool = True
+    """Whether keepfit prepares missing values, categories, scales and texts; False hands the columns over as they are."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> CandidateSettings:
+        if (self.estimator is None) == (self.build is None):
+            raise ValueError("expected either estimator or build")
+        return self
+
+
+class Train(Section):
+    candidates: tuple[CandidateSettings, ...] = ()
+    """What is tried. Without any: a linear model and a gradient boosting."""
+    function: Function | None = None
+    """Or the project's own training, as 'module:function': train(features, target) -> fitted model."""
+    metric: str = ""
+    """What a good model is: a metric's name, any scikit-learn scorer, or 'module:function'. Without it: accuracy or
+    root_mean_squared_error."""
+    greater_is_better: bool | None = None
+    """Direction of a metric of your own."""
+    per: Literal["group", "file"] | None = None
+    """Where the metric of your own is computed per group or file, metric(rows) -> number or None, and averaged."""
+    positive: str | None = None
+    """The class that precision, recall and f1 are about."""
+    folds: int = Field(default=4, ge=2, le=50)
+    """Folds of the validation inside the training rows."""
+    search_iterations: int = Field(default=12, ge=1)
+    """Most parameter settings tried for each candidate."""
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Seed of everything random. Same data, code and seed: the same model."""
+
+
+class Slices(Section):
+    columns: tuple[str, ...] = Field(min_length=1)
+    """Columns whose values are looked at one by one."""
+    floor: float | None = None
+    """The challenger's metric on each slice must not be worse than this."""
+    max_loss: float | None = Field(default=None, ge=0)
+    """Nor worse than the champion's there by more than this."""
+    min_rows: int = Field(default=50, ge=2)
+    """Smaller slices are not judged."""
+
+
+class Promote(Section):
+    alias: str = Field(default="champion", pattern=r"^[A-Za-z_][\w-]*$")
+    """The registry's alias that means production."""
+    gate: Literal["greater", "min_gain", "superior", "non_inferior"] = "superior"
+    """What the challenger must show: be better, better by more than margin, better by a paired test, or not worse than margin
+    by a paired test where there is a reason to replace the champion."""
+    margin: float = Field(default=0.0, ge=0)
+    """Margin of the gate, in the metric's units."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Largest probability of promoting a challenger that is no better."""
+    spending: Literal["life", "each"] = "life"
+    """Whether alpha holds over all challengers of one champion together, or for each."""
+    floor: float | None = None
+    """Whatever the gate says, a challenger worse than this is not promoted."""
+    holdout: Literal["new", "all"] = "new"
+    """The rows that judge: held-out rows that came since the champion's data, or all held-out rows."""
+    min_holdout: int = Field(default=30, ge=2)
+    """Labelled holdout rows below which a comparison is inconclusive."""
+    resamples: int = Field(default=2000, ge=200, le=100_000)
+    """Bootstrap resamples."""
+    slices: Slices | None = None
+    """Floors for parts of the holdout."""
+
+
+class Tracking(Section):
+    url: str = "sqlite:///.keepfit/mlflow.db"
+    """MLflow tracking and registry: a database or a server."""
+    artifacts: str = ".keepfit/artifacts"
+    """Folder of the models and reports while url is a database; a server keeps its own."""
+    experiment: str = ""
+    """Experiment; the project's name where it is empty."""
+    model: str = ""
+    """Registered model; the project's name where it is empty."""
+    monitoring_run: str = "ModelMonitoring"
+    """Name of the runs in which a champion was judged."""
+    training_run: str = "ModelRetraining"
+    """Name of the runs in which a challenger was trained."""
+    trusted_types: tuple[str, ...] = ()
+    """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
+
+
+class LedgerSettings(Section):
+    url: str = "sqlite:///.keepfit/ledger.db"
+    """Database of cycles, batches, promotions and leases: SQLite or Postgres."""
+    lease: Duration = timedelta(seconds=60)
+    """A runner that has not been heard of for this long may be replaced."""
+
+
+class Engine(Section):
+    workers: int = -1
+    """Parallel workers of joblib; -1: one for each core."""
+
+
+class Simulate(Section):
+    function: Function
+    """Writes one day of made-up data: simulate(day, seed, **options) -> frame."""
+    file_name: str = "{day}.parquet"
+    """Name of each day's file below the inbox; {day} is the date, {day:%Y} and the like its parts."""
+    seed: int = 7
+    """Seed; a day's data depends on it and on the date alone."""
+
+
+class Config(Section):
+    """The whole tree, one attribute a section of keepfit.toml; it knows where each value comes from and where the project lies.
+
+    >>> config = Config.of({"project": {"name": "demo", "task": "regression"}, "data": {"target": "y"}})
+    >>> config.promote.gate, config.source("promote.gate"), config.source("data.target")
+    ('superior', 'default', 'given')
+    """
+
+    project: Project
+    data: Data
+    validation: Validate = Field(default=Validate(), alias="validate")  # pydantic has a `validate` of its own
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
+    train: Train = Train()
+    promote: Promote = Promote()
+    tracking: Tracking = Tracking()
+    ledger: LedgerSettings = LedgerSettings()
+    engine: Engine = Engine()
+    simulate: Simulate | None = None
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any], root: Path | None = None, sources: Mapping[str, str] | None = None) -> Config:
+        """Settings from a plain dictionary. Raises `ConfigError` naming every wrong value."""
+        given = dict(sources) if sources is not None else {key: "given" for key, _ in _leaves(tree)}
+        try:
+            config = cls.model_validate(tree)
+        except ValidationError as error:
+            where = str(root / FILE_NAME) if root else "The configuration"
+            lines = [_complaint(item, given) for item in error.errors()]
+            raise ConfigError("\n".join([f"{where} is not right:", *(f"  {line}" for line in lines)])) from None
+        config._sources = given
+        config._root = root or Path.cwd()
+        return config
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._root
+
+    def source(self, key: str) -> str:
+        """Where a value was set: 'default', 'keepfit.toml', 'environment NAME' or 'flag'."""
+        while key:
+            if key in self._sources:
+                return self._sources[key]
+            key = key.rpartition(".")[0]
+        return "default"
+
+    def path(self, value: str) -> Path:
+        """A path of the project; relative ones belong to its folder."""
+        return self._root / value
+
+    def url(self, value: str) -> str:
+        """A URL of the project; a relative sqlite:/// path belongs to its folder."""
+        prefix = "sqlite:///"
+        if value.startswith(prefix) and not value.startswith(prefix + "/") and value != prefix + ":memory:":
+            return prefix + str(self.root / value.removeprefix(prefix))
+        return value
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """Every setting as (key, value, source)."""
+        dumped = self.model_dump(mode="json", by_alias=True)
+        return [(key, value, self.source(key)) for key, value in _leaves(dumped)]
+
+    def fingerprint(self, *sections: str) -> str:
+        """sha256 of the named sections, of all where none is named; equal for equal settings."""
+        included = {section if section != "validate" else "validation" for section in sections} or None
+        text = self.model_dump_json(include=included)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(folder: Path, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the settings of the project in `folder`.
+
+    `flags` are dotted keys with values; None values are not set. Raises `ProjectNotFound` or `ConfigError`, which names every
+    wrong value, what was expected and where it was set.
+    """
+    root = Path(folder).expanduser().absolute()
+    tree, sources = _from_file(root), {}
+    sources.update({key: FILE_NAME for key, _ in _leaves(tree)})
+    for key, value, source in _from_environment(os.environ if environment is None else environment):
+        _put(tree, key, value, source)
+        sources[key] = source
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, key, value, "a flag")
+            sources[key] = "flag"
+    return Config.of(tree, root, sources)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of keepfit.toml, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}
+
+
+def _from_file(root: Path) -> dict[str, Any]:
+    path = root / FILE_NAME
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ProjectNotFound(
+            f"There is no {FILE_NAME} in {root}. Name the project's folder with --project, or make one with `keepfit init`."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    found = [(key, environment[name], f"environment {name}") for name, key in ECOSYSTEM.items() if environment.get(name)]
+    for name in sorted(environment):
+        if name.startswith("KEEPFIT_") and "__" in name:
+            key = name.removeprefix("KEEPFIT_").lower().replace("__", ".")
+            found.append((key, _parsed(key, environment[name]), f"environment {name}"))
+    return found
+
+
+def _parsed(key: str, text: str) -> Any:
+    """Text for a setting that is text, otherwise a TOML value: 3, true, ["a", "b"]."""
+    model: Any = Config
+    for part in key.split("."):
+        field = model.model_fields.get("validation" if part == "validate" else part) if _is_section(model) else None
+        if field is None:
+            return text
+        model = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), field.annotation)
+    if model is str or get_origin(model) is Literal or str in get_args(model):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _put(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key} (from {source}) cannot be set: {section} is not a section")
+    tree[last] = value
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            leaves.extend(_leaves(value, f"{prefix}{key}."))
+        else:
+            leaves.append((f"{prefix}{key}", value))
+    return leaves
+
+
+def _complaint(item: Any, sources: Mapping[str, str]) -> str:
+    path = [str(part) for part in item["loc"]]
+    key = ".".join(path)
+    source = sources.get(key, "")
+    origin = f" (from {source})" if source and source != FILE_NAME else ""
+    if item["type"] == "extra_forbidden":
+        return f"{key}{origin}: there is no such setting{_suggestion(path)}"
+    if item["type"] == "missing":
+        return f"{key}: is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    found = item["input"]
+    shown = "" if isinstance(found, dict) else f", found {found!r}"
+    return f"{key}{origin}: {message}{shown}"
+
+
+def _suggestion(path: list[str]) -> str:
+    model: Any = Config
+    for part in path[:-1]:
+        field = getattr(model, "model_fields", {}).get("validation" if part == "validate" else part)
+        if field is None:
+            continue  # a number in a list, or a column's name in the contract
+        kinds = [field.annotation, *get_args(field.annotation)]
+        model = next((kind for kind in kinds if _is_section(kind)), model)
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    close = difflib.get_close_matches(path[-1], names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}"
