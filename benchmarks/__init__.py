@@ -1,0 +1,1 @@
+"""Speed against the tools that keepfit replaces: `make bench`, or `python -m benchmarks`."""
