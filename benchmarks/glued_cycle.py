@@ -2,8 +2,8 @@
 
 It is what a competent user of the four writes after reading their quickstarts, with the same steps as one keepfit cycle:
 read, validate, monitor the champion on the new rows, drift report, decide, split, train, compare on rows that neither model
-was trained on, promote by alias, archive the file. `--fast` adds every easy economy that someone who knows the four well
-would use, each explained where it stands. Both end in the same state.
+was trained on, promote by alias, archive the file. `--fast`, together with the environment `FAST` of cold_cycle.py, adds
+every easy economy that someone who knows the four well would use. Both end in the same state.
 
     python glued_cycle.py FOLDER [--fast] [--no-drift]
 
@@ -30,7 +30,6 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -253,15 +252,6 @@ def economies() -> dict[str, Any]:
     return {"pip_requirements": [f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "pandas")]}
 
 
-def economical() -> Any:
-    """The flow with tasks that hash none of their inputs."""
-    for name in ("read", "validate", "load_champion", "monitor", "report_drift", "decide", "split", "train", "register"):
-        globals()[name] = globals()[name].with_options(cache_policy=NO_CACHE)
-    for name in ("promote", "archive"):
-        globals()[name] = globals()[name].with_options(cache_policy=NO_CACHE)
-    return cycle.with_options(validate_parameters=False)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -277,7 +267,7 @@ def main() -> None:
         mlflow.set_experiment(MODEL)
     before = sum(SECONDS.values())
     began = time.perf_counter()
-    result = (economical() if arguments.fast else cycle)(arguments.folder.resolve(), arguments.fast, not arguments.no_drift)
+    result = cycle(arguments.folder.resolve(), arguments.fast, not arguments.no_drift)
     flow_seconds = time.perf_counter() - began
     SECONDS["Prefect itself, with its server"] = flow_seconds - (sum(SECONDS.values()) - before)
     print(json.dumps({**result, "seconds": {step: round(taken, 3) for step, taken in SECONDS.items()}}))

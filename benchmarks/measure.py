@@ -99,7 +99,8 @@ class Timing:
     """What one command took."""
 
     seconds: tuple[float, ...]
-    output: str  # standard output of the run that is nearest to the median
+    shown: float  # the run in the middle: the median where their number is odd
+    output: str  # its standard output
 
 
 def in_turn(commands: Mapping[str, Command], repeat: int, *, warm: bool = False) -> dict[str, Timing]:
@@ -112,10 +113,12 @@ def in_turn(commands: Mapping[str, Command], repeat: int, *, warm: bool = False)
             say(f"  {name}: {taken[0]:.2f} s" + (" (warming up)" if number < 0 else ""))
             if number >= 0:
                 runs[name].append(taken)
-    return {
-        name: Timing(seconds=tuple(taken for taken, _ in done), output=sorted(done)[len(done) // 2][1])
-        for name, done in runs.items()
-    }
+    return {name: summary(done) for name, done in runs.items()}
+
+
+def summary(runs: Sequence[tuple[float, str]]) -> Timing:
+    shown, output = sorted(runs)[len(runs) // 2]
+    return Timing(seconds=tuple(taken for taken, _ in runs), shown=shown, output=output)
 
 
 def run(command: Command) -> tuple[float, str]:
@@ -146,11 +149,11 @@ def run(command: Command) -> tuple[float, str]:
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """The environment without anything that steers what is measured; HOME is a folder of the benchmark."""
+    """The environment without anything that steers what is measured; HOME and TMPDIR are the benchmark's."""
     home = next(parent for parent in (folder, *folder.parents) if parent.name.startswith(PREFIX)) / "home"
-    home.mkdir(exist_ok=True)
+    (home / "tmp").mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
-    return {**kept, **SILENCE, "HOME": str(home)}
+    return {**kept, **SILENCE, "HOME": str(home), "TMPDIR": str(home / "tmp")}
 
 
 PREFIX = "keepfit-bench-"
