@@ -118,7 +118,7 @@ def sms_messages() -> Messages:
     for place in places:
         path = Path(place) / "SMSSpamCollection" if place else None
         if path and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
             return [(label, text) for label, _, text in (line.partition("\t") for line in lines)]
     raise Skipped("the SMS Spam Collection is not here: set KEEPFIT_DATA to the folder that holds SMSSpamCollection")
 
