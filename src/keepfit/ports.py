@@ -8,7 +8,7 @@ Every method that changes something finds what it did before it does it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -257,8 +257,12 @@ class Releaser(Protocol):
 class Leases(Protocol):
     """One runner at a time."""
 
-    def acquire(self, project: str, holder: str, seconds: float) -> Lease:
-        """Take the lease with the next fence. Raises `LeaseHeld` saying who holds it and since when."""
+    def acquire(self, project: str, holder: str, seconds: float, *, is_dead: Callable[[str], bool] | None = None) -> Lease:
+        """Take the lease with the next fence. Raises `LeaseHeld` saying who holds it and since when.
+
+        A lease that has not expired is taken over when `is_dead(its holder)` says that the holder is certainly gone. It is
+        asked inside the transaction: it answers at once and does not touch the ledger.
+        """
         ...
 
     def renew(self, lease: Lease, seconds: float) -> Lease:

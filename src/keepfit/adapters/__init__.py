@@ -1,0 +1,1 @@
+"""One outside tool a file. Only `keepfit.project` names them."""

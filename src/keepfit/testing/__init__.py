@@ -1,0 +1,34 @@
+"""Ports in memory, and the contract that every adapter passes: for your adapters' tests, and for trying keepfit out.
+
+    class TestMyLedger(LedgerContract):
+        @pytest.fixture
+        def ledger(self, clock):
+            return MyLedger(clock)
+
+Importing does nothing else; the names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keepfit.testing.clock import SetClock as SetClock
+    from keepfit.testing.ledger_contract import LedgerContract as LedgerContract
+    from keepfit.testing.memory_ledger import MemoryLedger as MemoryLedger
+
+__all__ = ["LedgerContract", "MemoryLedger", "SetClock"]
+
+_HOMES = {  # loaded when first used: the contract needs pytest, the rest does not
+    "LedgerContract": "keepfit.testing.ledger_contract",
+    "MemoryLedger": "keepfit.testing.memory_ledger",
+    "SetClock": "keepfit.testing.clock",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'keepfit.testing' has no attribute {name!r}")
