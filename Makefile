@@ -38,7 +38,7 @@ bench: .venv/.peers  ## Speed against the tools that keepfit replaces
 	$(BIN)/python -m benchmarks
 
 .venv/.peers: .venv/.installed requirements-peers.lock
-	$(UV) pip install --quiet --python .venv --require-hashes -r requirements-peers.lock
+	$(UV) pip install --quiet --no-config --python .venv --require-hashes -r requirements-peers.lock
 	@touch $@
 
 lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses

@@ -257,6 +257,8 @@ class Train(Section):
     """Direction of a metric of your own."""
     per: Literal["group", "file"] | None = None
     """Where the metric of your own is computed per group or file, metric(rows) -> number or None, and averaged."""
+    cap_outliers: float | None = Field(default=None, gt=0)
+    """Numbers further than this many interquartile ranges outside the quartiles of the training rows are pulled back to there."""
     positive: str | None = None
     """The class that precision, recall and f1 are about."""
     folds: int = Field(default=4, ge=2, le=50)
@@ -337,7 +339,11 @@ class Simulate(Section):
     file_name: str = "{day}.parquet"
     """Name of each day's file below the inbox; {day} is the date, {day:%Y} and the like its parts."""
     seed: int = 7
-    """Seed; a day's data depends on it and on the date alone."""
+    """Seed; a day's data depends on it, on the options and on the date alone."""
+    options: dict[str, Any] = {}
+    """Passed on to the function; `keepfit simulate --option NAME=VALUE` adds to them."""
+    quality: Function | None = None
+    """Describes a day's data, quality(frame) -> dict; written beside the file."""
 
 
 class Config(Section):

@@ -139,7 +139,7 @@ class Preparation:
     training: int  # of these, for training
     holdout: int  # of these, for judging
     columns: tuple[str, ...]  # feature columns
-    left_out: int = 0  # rows that the project's own prepare dropped
+    labelled: int = 0  # labelled training rows of this and earlier cycles' batches, new to the champion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +155,7 @@ class PerformanceReport:
     units: int  # independent units that the interval rests on: rows, or groups
     rows: int  # rows in all; n / rows is the coverage of labels
     reference: float | None = None  # the champion's value on the holdout it was accepted on
+    reference_interval: Interval | None = None
     left_out: int = 0  # groups on which the metric is undefined
 
 
@@ -249,11 +250,12 @@ class Verdict:
     test: str | None  # mcnemar, bootstrap, or None where the gate needs no test
     p_value: float | None
     alpha: float | None  # what p was held against, after the spending over the champion's life
-    comparison: int  # the how manieth challenger of this champion it was, from 1
+    comparison: int  # counts the challengers that were tested against this champion, from 1
     n: int  # labelled holdout rows
     units: int  # independent units: rows or groups
     negative_flips: int | None  # rows the champion had right and the challenger has wrong; None for regression
     positive_flips: int | None = None  # the other way round
+    champion_version: str | None = None  # whom it was compared with
     baseline: float | None = None  # a model that ignores its input, on the same rows
     slices: tuple[SliceVerdict, ...] = ()
     notes: tuple[str, ...] = ()
@@ -297,7 +299,8 @@ class Cycle:
     stage: str | None = None  # the last stage that is done; None: none yet
     outcome: Outcome | None = None  # None: unfinished, will be resumed
     reason: str = ""
-    batches: tuple[Batch, ...] = ()
+    batches: tuple[Batch, ...] = ()  # those that this cycle judges
+    earlier: tuple[Batch, ...] = ()  # judged by earlier cycles, not yet part of a champion's training
     duplicates: tuple[Duplicate, ...] = ()
     validation: Validation | None = None
     prepared: Preparation | None = None
@@ -324,6 +327,8 @@ class ModelVersion:
     cycle: str | None  # the cycle that made it; None: made elsewhere
     metric: str | None = None
     reference: float | None = None  # metric on the holdout it was accepted on
+    reference_low: float | None = None  # its interval
+    reference_high: float | None = None
     trained_at: datetime | None = None
     content_hash: str | None = None
     code: str | None = None  # fingerprint of the preparation it expects

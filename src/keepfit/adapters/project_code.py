@@ -1,0 +1,135 @@
+"""The Python functions that a project brings along, loaded from its folder without touching sys.path for good.
+
+Every version of the code that has prepared rows is kept by its fingerprint, so that an older champion can still be judged on the
+features it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from keepfit.errors import ConfigError, KeepfitError, UserCodeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class FolderCode:
+    """The functions named 'module:function' in keepfit.toml, from `folder`; copies of their modules go to `keep`."""
+
+    def __init__(self, folder: Path, functions: dict[str, str], keep: Path) -> None:
+        self._folder, self._functions, self._keep = folder, functions, keep
+        self._modules: dict[str, ModuleType] = {}
+        self._sources = {module: self._read(module) for module in sorted(_modules(functions))}
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name, text in self._sources.items():
+            digest.update(f"{name}\0{text}\0".encode())
+        return digest.hexdigest()[:16]
+
+    def sources(self) -> dict[str, str]:
+        return {f"{name}.py": text for name, text in self._sources.items()}
+
+    def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if "prepare" not in self._functions:
+            return frame
+        self._remember()
+        prepared = self.call("prepare", frame)
+        import pandas as pd
+
+        if not isinstance(prepared, pd.DataFrame):
+            raise UserCodeError(f"{self._functions['prepare']} returned {type(prepared).__name__}: expected a pandas DataFrame")
+        return prepared
+
+    def at(self, fingerprint: str) -> FolderCode | None:
+        folder = self._keep / fingerprint
+        return FolderCode(folder, self._functions, self._keep) if folder.is_dir() else None
+
+    def function(self, role: str) -> Any:
+        """The function that keepfit.toml names for a role. Raises `ConfigError` when there is none of that name."""
+        module, _, name = self._functions[role].partition(":")
+        found = getattr(self._module(module), name, None)
+        if not callable(found):
+            raise ConfigError(f"{self._path(module)} has no function {name!r}, which keepfit.toml names for {role}")
+        return found
+
+    def load_all(self) -> None:
+        """Run every module, so that classes defined there are found by name."""
+        for module in self._sources:
+            self._module(module)
+
+    def call(self, role: str, *arguments: Any, **options: Any) -> Any:
+        """Call the function of a role. Raises `UserCodeError` naming the line that failed."""
+        function = self.function(role)
+        try:
+            return function(*arguments, **options)
+        except KeepfitError:
+            raise
+        except Exception as error:
+            raise UserCodeError(f"{self._functions[role]} failed{_place(error, self._folder)}: {type(error).__name__}: {error}") from error
+
+    def _module(self, name: str) -> ModuleType:
+        if name not in self._modules:
+            self._modules[name] = _load(name, self._path(name), self._folder)
+        return self._modules[name]
+
+    def _path(self, module: str) -> Path:
+        return self._folder / (module.replace(".", "/") + ".py")
+
+    def _read(self, module: str) -> str:
+        try:
+            return self._path(module).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{self._path(module)}, which keepfit.toml names, cannot be read: {reason}") from None
+
+    def _remember(self) -> None:
+        folder = self._keep / self.fingerprint
+        if folder.is_dir():
+            return
+        building = folder.with_name(f".{folder.name}.tmp")
+        for name, text in self._sources.items():
+            path = building / (name.replace(".", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        building.rename(folder)
+
+
+def _modules(functions: dict[str, str]) -> set[str]:
+    return {value.partition(":")[0] for value in functions.values()}
+
+
+def _load(name: str, path: Path, folder: Path) -> ModuleType:
+    """Run a module of the project under its own name, so that what it defines can be pickled to workers and stored by name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(folder))  # for the module's own imports from its folder
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(name, None)
+        raise UserCodeError(f"{path} cannot be imported{_place(error, folder)}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(folder))
+    return module
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """Where in the project's own files an error arose, as " in features.py, line 12"."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_relative_to(folder):
+            place = f" in {path.relative_to(folder)}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,1 @@
+"""The command line. `main` lists the verbs; the other files hold them by theme; `output` prints."""

@@ -1,0 +1,55 @@
+"""The verbs of the command line. Every one imports what it needs only when it is called, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from keepfit.cli import inspecting, models, running, starting
+
+# Neither keepfit nor a library it uses reports to anybody.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+app = typer.Typer(
+    name="keepfit",
+    help="Keep production models fit: validate new data, decide with evidence, retrain, compare honestly, promote.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(starting.init)
+app.command()(starting.demo)
+app.command()(starting.doctor)
+app.command()(inspecting.config)
+app.command()(running.run)
+app.command()(inspecting.status)
+app.command()(inspecting.history)
+app.command()(inspecting.explain)
+app.command()(models.register)
+app.command()(models.promote)
+app.command()(models.rollback)
+app.command()(starting.simulate)
+
+
+@app.callback(invoke_without_command=True)
+def keepfit(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Keep production models fit: validate new data, decide with evidence, retrain, compare honestly, promote."""
+    if version:
+        from keepfit import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 another runner holds the lease."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

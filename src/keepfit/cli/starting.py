@@ -1,0 +1,112 @@
+"""`keepfit init`, `demo`, `doctor`, `simulate`: to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, note, table, verb
+from keepfit.errors import ConfigError
+
+
+@verb
+def init(
+    first: Annotated[str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")],
+    second: Annotated[str | None, typer.Argument(metavar="", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A CSV, Parquet or JSON Lines file of your own.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
+) -> None:
+    """Make a project: from a template (`init churn DIR`), or from data (`init DIR --data FILE --target COLUMN`)."""
+    if second is not None:
+        if data or target:
+            raise ConfigError("A template brings its own data: leave out --data and --target, or the template's name.")
+        from keepfit.templates import copy_template
+
+        for line in copy_template(first, Path(second)):
+            fact(line)
+        return
+    if data is None or target is None:
+        from keepfit.templates import NAMES
+
+        raise ConfigError(
+            f"Name a template ({', '.join(NAMES)}) and a folder, or give --data FILE and --target COLUMN for data of your own."
+        )
+    from keepfit.own_data import start_project
+
+    for line in start_project(Path(first), data, target):
+        fact(line)
+
+
+@verb
+def demo(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where to make the project; a temporary folder without.")] = None,
+    days: Annotated[int, typer.Option("--days", min=2, max=365, help="Days to play.")] = 30,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
+) -> None:
+    """Play thirty days of a churn model's life: a concept drift, a broken day, one cycle a day."""
+    from keepfit.demo import play, show
+
+    days_played = play(folder, days)
+    if json:
+        document([day.record() for day in days_played])
+    else:
+        show(days_played)
+
+
+@verb
+def doctor(project: ProjectOption = Path(), json: JsonOption = False, verbose: VerboseOption = False) -> None:  # noqa: ARG001
+    """Check that everything a cycle needs is there."""
+    from keepfit.project import open
+
+    with open(project) as opened:
+        found = opened.doctor()
+    if json:
+        document([{"what": what, "well": well, "words": words} for what, well, words in found])
+    else:
+        table(("", "what", ""), [("ok" if well else "BAD", what, words) for what, well, words in found])
+    if not all(well for _, well, _ in found):
+        raise typer.Exit(1)
+
+
+@verb
+def simulate(
+    project: ProjectOption = Path(),
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days.")] = 1,
+    start: Annotated[str | None, typer.Option("--start", metavar="DATE", help="The first day; today without.")] = None,
+    covariate_drift_from: Annotated[str | None, typer.Option(metavar="DATE", help="From this day the inputs shift.")] = None,
+    concept_drift_from: Annotated[str | None, typer.Option(metavar="DATE", help="From this day the relation changes.")] = None,
+    broken_on: Annotated[list[str] | None, typer.Option(metavar="DATE", help="On this day an upstream column breaks.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the generator.")] = None,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
+) -> None:
+    """Write made-up days of data into the inbox, by the project's generator."""
+    from keepfit.project import open
+
+    options: dict[str, Any] = dict(_option(each) for each in option or ())
+    given = {"covariate_drift": covariate_drift_from, "concept_drift": concept_drift_from, "broken": broken_on}
+    options |= {name: value for name, value in given.items() if value}
+    with open(project) as opened:
+        names = opened.simulate(start, days, options)
+    if json:
+        document(names)
+        return
+    fact(f"{len(names)} files written: {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else ""))
+    note("`keepfit run` takes them in")
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as TOML where it is, else as text."""
+    import tomllib
+
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise ConfigError(f"--option {text!r}: expected NAME=VALUE")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value

@@ -1,0 +1,145 @@
+"""The loop: ten stages in a row over one frozen record, with a checkpoint after each.
+
+Nothing else in keepfit knows the order. Whoever runs the stages (the command line, a scheduler, a test) runs these.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+
+from keepfit.config import Config
+from keepfit.errors import KeepfitError, LeaseHeld, NotFound, Unavailable
+from keepfit.ports import Ports
+from keepfit.records import Batch, BatchState, Cycle, Outcome, Place, Provenance
+from keepfit.stages import Stop
+
+Stage = Callable[[Cycle, Ports, Config], Cycle]
+Watcher = Callable[[str, Cycle], None]  # is told the stage that begins, or "" at the end
+
+
+def _stage(name: str) -> Stage:
+    """The function of that name in the file of that name, imported when its turn comes: a cycle that waits stays light."""
+
+    def stage(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+        function: Stage = getattr(import_module(f"keepfit.stages.{name}"), name)
+        return function(cycle, ports, config)
+
+    stage.__name__ = name
+    return stage
+
+
+STAGES: tuple[Stage, ...] = tuple(
+    map(
+        _stage,
+        ("collect", "validate", "prepare", "monitor", "decide", "train", "compare", "promote", "release", "archive"),
+    )
+)
+NAMES = tuple(stage.__name__ for stage in STAGES)
+
+# With these the new batches have been judged; with the others they are still new to the next cycle.
+JUDGED = {Outcome.HEALTHY, Outcome.ALERTED, Outcome.KEPT_CHAMPION, Outcome.INCONCLUSIVE, Outcome.PROMOTED}
+
+
+def run(
+    ports: Ports,
+    config: Config,
+    *,
+    provenance: Callable[[], Provenance] | None = None,
+    forced: bool = False,
+    until: str | None = None,
+    only_resume: bool = False,
+    watch: Watcher = lambda stage, cycle: None,
+) -> Cycle:
+    """Run one cycle from where it stands to its outcome, or to the end of the stage `until`.
+
+    An unfinished cycle is resumed after its last checkpoint, whoever began it. The caller holds the lease.
+
+    Raises:
+        NotFound: `only_resume` is set and no cycle is unfinished.
+        Unavailable, LeaseHeld: the cycle stays unfinished and the next run resumes it.
+        KeepfitError: anything else that a person must mend; the cycle has ended as `failed` and its batches are new again.
+    """
+    unfinished = ports.ledger.cycles.recent(config.project.name, 1, unfinished=True)
+    if only_resume and not unfinished:
+        raise NotFound("No cycle is unfinished, so there is nothing to resume. `keepfit run` starts one.")
+    cycle = unfinished[0] if unfinished else begin(ports, config, forced)
+    for stage in STAGES[_next(cycle) :]:
+        watch(stage.__name__, cycle)
+        if cycle.stage is not None and cycle.provenance is None and provenance is not None:
+            cycle = replace(cycle, provenance=provenance())
+        cycle = _step(stage, cycle, ports, config)
+        if cycle.outcome is not None or stage.__name__ == until:
+            break
+    watch("", cycle)
+    return cycle
+
+
+def begin(ports: Ports, config: Config, forced: bool) -> Cycle:
+    """A new cycle, in which nothing has happened yet."""
+    now = ports.clock.now()
+    return Cycle(
+        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        project=config.project.name,
+        started_at=now,
+        fence=ports.lease.fence,
+        forced=forced,
+    )
+
+
+def _next(cycle: Cycle) -> int:
+    return 0 if cycle.stage is None else NAMES.index(cycle.stage) + 1
+
+
+def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+    """Run one stage and store what it found, before anything else happens."""
+    name, began = stage.__name__, time.perf_counter()
+    try:
+        cycle = stage(cycle, ports, config)
+        outcome, reason = (Outcome.PROMOTED, _promoted(cycle)) if name == NAMES[-1] else (None, "")
+    except Stop as stop:
+        cycle, outcome, reason = stop.cycle, stop.outcome, stop.reason
+    except (Unavailable, LeaseHeld):
+        raise
+    except Exception as error:
+        _fail(cycle, name, error, ports)
+        raise
+    cycle = replace(
+        cycle,
+        stage=name,
+        fence=ports.lease.fence,
+        timings={**cycle.timings, name: round(time.perf_counter() - began, 4)},
+    )
+    if outcome is not None:
+        cycle = _finished(cycle, outcome, reason, ports)
+    ports.ledger.cycles.save(cycle, ports.lease)
+    return cycle
+
+
+def _finished(cycle: Cycle, outcome: Outcome, reason: str, ports: Ports) -> Cycle:
+    batches = cycle.batches
+    if outcome in JUDGED:
+        batches = tuple(_judged(batch) for batch in batches)
+    return replace(cycle, outcome=outcome, reason=reason, batches=batches, finished_at=ports.clock.now())
+
+
+def _judged(batch: Batch) -> Batch:
+    if batch.state is not BatchState.NEW:
+        return batch
+    return replace(batch, state=BatchState.JUDGED if batch.place is Place.INBOX else BatchState.ARCHIVED)
+
+
+def _fail(cycle: Cycle, stage: str, error: Exception, ports: Ports) -> None:
+    """Write down what went wrong; the batches stay new, so that the next run tries them again once it is mended."""
+    reason = f"{stage}: {error}" if isinstance(error, KeepfitError) else f"{stage}: {type(error).__name__}: {error}"
+    failed = replace(cycle, outcome=Outcome.FAILED, reason=reason, finished_at=ports.clock.now(), fence=ports.lease.fence)
+    ports.ledger.cycles.save(failed, ports.lease)
+
+
+def _promoted(cycle: Cycle) -> str:
+    if cycle.promotion is None:
+        return "nothing was promoted"
+    return f"version {cycle.promotion.to_version} is the champion: {cycle.promotion.reason}"

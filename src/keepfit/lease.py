@@ -1,0 +1,88 @@
+"""One runner at a time: take the lease, keep it alive while the work goes on, give it back.
+
+A runner that is killed on this machine is noticed at once, by its process; on another machine when its lease expires.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+from keepfit.config import Config
+from keepfit.errors import KeepfitError, LeaseLost
+from keepfit.ports import Leases
+from keepfit.records import Lease
+
+CLOCK_STEP = 5.0  # seconds by which the clock may be set while a process runs
+
+
+class HeldLease:
+    """The current lease, renewed by a thread three times in its length."""
+
+    def __init__(self, leases: Leases, lease: Lease, seconds: float) -> None:
+        self._leases, self._seconds = leases, seconds
+        self._stop = threading.Event()
+        self.lease = lease
+        self.lost: LeaseLost | None = None
+        self._thread = threading.Thread(target=self._beat, name="keepfit-lease", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._seconds / 3):
+            try:
+                self.lease = self._leases.renew(self.lease, self._seconds)
+            except LeaseLost as error:
+                self.lost = error
+                return
+            except KeepfitError:
+                continue  # the ledger is away; the next write will say so, or the lease is still ours when it is back
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+
+@contextlib.contextmanager
+def held(leases: Leases, config: Config) -> Iterator[HeldLease]:
+    """Hold the project's lease. Raises `LeaseHeld` naming who has it."""
+    seconds = config.ledger.lease.total_seconds()
+    lease = HeldLease(leases, leases.acquire(config.project.name, this_process(), seconds, is_dead=is_dead), seconds)
+    try:
+        yield lease
+    finally:
+        lease.stop()
+        with contextlib.suppress(KeepfitError):  # it expires by itself; an error of the work itself must not be hidden
+            leases.release(lease.lease)
+
+
+def this_process() -> str:
+    """This process as host:pid:nonce; the nonce is when it started, so that a reused number is not taken for it."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid()) or 0:.1f}"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether a holder ran on this machine and certainly runs no more.
+
+    >>> is_dead(this_process()), is_dead("elsewhere:1:0.0")
+    (False, False)
+    """
+    process, _, started = holder.rpartition(":")
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    now = _started(int(pid))
+    return now is None or abs(now - float(started)) > CLOCK_STEP
+
+
+def _started(pid: int) -> float | None:
+    """When a process started, in seconds; None when there is no such process or it only waits to be reaped."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,382 @@
+"""Opens a project: its settings choose the adapters. The only file that names them; each is imported when it is first used.
+
+    import keepfit
+    project = keepfit.open("my-model")
+    cycle = project.run()
+    print(project.explain(cycle.id))
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keepfit import config as settings
+from keepfit.clock import SystemClock
+from keepfit.config import Config
+from keepfit.cycle import NAMES, Watcher
+from keepfit.cycle import run as run_cycle
+from keepfit.errors import ConfigError, DataError, NotFound
+from keepfit.lease import HeldLease, held
+from keepfit.ports import (
+    Checker,
+    Clock,
+    Inbox,
+    Ledger,
+    Metric,
+    Registry,
+    Releaser,
+    Store,
+    Tracker,
+    Trainer,
+)
+from keepfit.records import BatchState, Cycle, JournalEntry, Lease, Promotion
+
+if TYPE_CHECKING:
+    from keepfit.adapters.project_code import FolderCode
+
+STATE = ".keepfit"  # folder of the embedded defaults
+DEFAULT_METRIC = {"classification": "accuracy", "regression": "root_mean_squared_error"}
+
+
+def open(
+    folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any
+) -> Project:
+    """Open the project in `folder`.
+
+    Args:
+        folder: where keepfit.toml lies.
+        flags: settings that win over the file and the environment, by dotted name: {"promote.gate": "greater"}.
+        clock: another clock than the computer's, for simulations.
+        ports: objects of your own in place of keepfit's adapters, by the names in `keepfit.ports.Ports`.
+
+    Raises `ProjectNotFound` and `ConfigError`. Nothing is written and no database is opened before a verb needs it.
+    """
+    return Project(settings.load(Path(folder), flags), clock or SystemClock(), ports)
+
+
+class OpenedPorts:
+    """`keepfit.ports.Ports` of a project, each opened when it is first used."""
+
+    def __init__(self, config: Config, clock: Clock, given: Mapping[str, Any]) -> None:
+        unknown = sorted(set(given) - {name for name in dir(type(self)) if not name.startswith("_")})
+        if unknown:
+            raise ConfigError(f"keepfit has no port named {unknown[0]!r}; see keepfit.ports.Ports")
+        self.config, self.clock = config, clock
+        self.held: HeldLease | None = None
+        self.__dict__.update(given)  # a cached property looks here first
+
+    @property
+    def lease(self) -> Lease:
+        if self.held is None:
+            raise RuntimeError("a stage that writes was called without a lease")
+        if self.held.lost is not None:
+            raise self.held.lost
+        return self.held.lease
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from keepfit.adapters.ledger_sql import open_ledger
+
+        url = self.config.url(self.config.ledger.url)
+        if url.startswith("sqlite:///"):
+            _make_folder(Path(url.removeprefix("sqlite:///")).parent)
+        return open_ledger(url)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        from keepfit.adapters.inbox_files import InboxFiles
+
+        return InboxFiles(self.config.data, self.config.root)
+
+    @cached_property
+    def store(self) -> Store:
+        from keepfit.adapters.parquet_store import ParquetStore
+
+        return ParquetStore(self.config.root / STATE / "prepared")
+
+    @cached_property
+    def checker(self) -> Checker:
+        from keepfit.adapters.pandera_checks import PanderaChecks
+
+        return PanderaChecks()
+
+    @cached_property
+    def code(self) -> FolderCode:
+        from keepfit.adapters.project_code import FolderCode
+
+        train, data = self.config.train, self.config.data
+        roles = {"prepare": data.prepare, "train": train.function, "metric": train.metric if ":" in train.metric else None}
+        roles |= {f"build {each.build}": each.build for each in train.candidates if each.build}
+        functions = {role: name for role, name in roles.items() if name}
+        return FolderCode(self.config.root, functions, self.config.root / STATE / "code")
+
+    @cached_property
+    def metric(self) -> Metric:
+        return _metric(self.config, self.code)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        from keepfit.adapters.sklearn_trainer import SklearnTrainer
+        from keepfit.rows import contract_of
+
+        columns = contract_of(self, self.config) or {}
+        text = [name for name, column in columns.items() if column.type == "text"]
+        own = self._own_training if self.config.train.function else None
+        return SklearnTrainer(self.config, self.metric, text, own, lambda name: self.code.call(f"build {name}"))
+
+    def _own_training(self, features: Any, target: Any) -> Any:
+        return self.code.call("train", features, target)
+
+    @cached_property
+    def registry(self) -> Registry:
+        from keepfit.adapters.mlflow_registry import MlflowRegistry
+        from keepfit.adapters.lightgbm_models import LightgbmModels
+        from keepfit.adapters.skops_models import SkopsModels
+
+        tracking, name = self.config.tracking, self.config.project.name
+        self._load_trusted()
+        return MlflowRegistry(
+            self._tracking_url,
+            tracking.experiment or name,
+            tracking.model or name,
+            (LightgbmModels(), SkopsModels(tracking.trusted_types)),
+            alias=self.config.promote.alias,
+            run_name=tracking.training_run,
+            artifacts=self.config.path(tracking.artifacts),
+        )
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        from keepfit.adapters.mlflow_registry import MlflowTracker
+
+        tracking = self.config.tracking
+        experiment = tracking.experiment or self.config.project.name
+        return MlflowTracker(self._tracking_url, experiment, artifacts=self.config.path(tracking.artifacts))
+
+    @property
+    def _tracking_url(self) -> str:
+        url = self.config.url(self.config.tracking.url)
+        if url.startswith("sqlite:///"):
+            _make_folder(Path(url.removeprefix("sqlite:///")).parent)
+        return url
+
+    @cached_property
+    def generator(self) -> FolderCode:
+        """The functions that make data up; not part of the code that prepares and trains."""
+        from keepfit.adapters.project_code import FolderCode
+
+        simulate = self.config.simulate
+        roles = {"simulate": simulate and simulate.function, "quality": simulate and simulate.quality}
+        functions = {role: name for role, name in roles.items() if name}
+        return FolderCode(self.config.root, functions, self.config.root / STATE / "code")
+
+    def _load_trusted(self) -> None:
+        """Import the project's modules whose classes the user trusts by name, so that stored models find them."""
+        from keepfit.adapters.project_code import FolderCode
+
+        modules = {name.rpartition(".")[0] for name in self.config.tracking.trusted_types}
+        mine = {module for module in modules if self.config.path(module.replace(".", "/") + ".py").is_file()}
+        if mine:
+            FolderCode(self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code").load_all()
+
+    @cached_property
+    def releaser(self) -> Releaser:
+        from keepfit.adapters.no_release import NoRelease
+
+        return NoRelease()
+
+    def read_model(self, path: Path, trust_pickle: bool) -> Any:
+        """A fitted model from a skops file, or from a pickle that the user trusts."""
+        from keepfit.adapters.skops_models import SkopsModels
+        from keepfit.registration import read_pickle
+
+        if not path.is_file():
+            raise DataError(f"{path} is not a file")
+        self._load_trusted()
+        if path.suffix != ".skops":
+            return read_pickle(path, trust_pickle)
+        return SkopsModels(self.config.tracking.trusted_types).read(path)
+
+    def close(self) -> None:
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}. keepfit keeps its state there.") from error
+
+
+def _metric(config: Config, code: FolderCode) -> Metric:
+    from keepfit.stats.metrics import MeanOverGroups, builtin
+
+    train = config.train
+    name = train.metric or DEFAULT_METRIC[config.project.task]
+    if ":" not in name:
+        found = builtin(name, train.positive)
+        if found is not None:
+            return found
+        from keepfit.adapters.sklearn_metrics import sklearn_metric
+
+        return sklearn_metric(name)
+    if train.greater_is_better is None:
+        raise ConfigError(f"[train] metric = {name!r} is your own: say [train] greater_is_better = true or false")
+    own = name.partition(":")[2]
+    if train.per:
+        return MeanOverGroups(own, train.greater_is_better, lambda rows: code.call("metric", rows))
+    from keepfit.adapters.sklearn_metrics import FunctionMetric
+
+    return FunctionMetric(own, train.greater_is_better, lambda rows: code.call("metric", rows))
+
+
+class Project:
+    """A project and its verbs. Every verb of the command line is a method here."""
+
+    def __init__(self, config: Config, clock: Clock, given: Mapping[str, Any]) -> None:
+        self.config = config
+        self.ports = OpenedPorts(config, clock, given)
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the databases."""
+        self.ports.close()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lease, and finish first what a killed runner had begun to promote."""
+        with held(self.ports.ledger.leases, self.config) as lease:
+            self.ports.held = lease
+            try:
+                if self.ports.ledger.journal.unsettled(self.config.project.name):
+                    from keepfit.promotion import settle
+
+                    settle(self.ports, self.config)
+                yield
+            finally:
+                self.ports.held = None
+
+    def run(
+        self,
+        *,
+        force: bool = False,
+        until: str | None = None,
+        resume: bool = False,
+        dry_run: bool = False,
+        watch: Watcher = lambda stage, cycle: None,
+    ) -> Cycle:
+        """Run one cycle, or go on with the one that was interrupted.
+
+        Args:
+            force: retrain whatever the signals say.
+            until: stop after this stage; the next run goes on from there.
+            resume: only go on with an interrupted cycle; `NotFound` when there is none.
+            dry_run: decide and change nothing.
+            watch: is told the name of each stage as it begins, and "" at the end.
+
+        Returns the cycle; its `outcome` is None when `until` stopped it before its end.
+        """
+        if until is not None and until not in NAMES:
+            raise ConfigError(f"There is no stage {until!r}: the stages are {', '.join(NAMES)}.")
+        from keepfit.provenance import provenance
+
+        if dry_run:
+            from keepfit.rehearsal import rehearse
+
+            return rehearse(self.ports, self.config, forced=force, watch=watch)
+        with self._alone():
+            return run_cycle(
+                self.ports,
+                self.config,
+                provenance=lambda: provenance(self.config, self.ports.code.fingerprint),
+                forced=force,
+                until=until,
+                only_resume=resume,
+                watch=watch,
+            )
+
+    def status(self) -> dict[str, Any]:
+        """What there is now: champion by the journal, batches by state, the last cycle, who holds the lease."""
+        ledger, name = self.ports.ledger, self.config.project.name
+        entries = ledger.journal.entries(name)
+        done = next((entry for entry in entries if entry.status == "done"), None)
+        recent = ledger.cycles.recent(name, 1)
+        counts = ledger.batches.count(name)
+        return {
+            "project": name,
+            "champion": done.promotion if done else None,
+            "batches": {state.value: counts.get(state, 0) for state in BatchState},
+            "last_cycle": recent[0] if recent else None,
+            "unfinished": bool(recent and recent[0].outcome is None),
+            "lease": ledger.leases.current(name),
+        }
+
+    def history(self, limit: int = 20) -> list[Cycle]:
+        """The latest cycles, newest first."""
+        return list(self.ports.ledger.cycles.recent(self.config.project.name, limit))
+
+    def journal(self, limit: int = 50) -> list[JournalEntry]:
+        """The moves of the alias, newest first."""
+        return list(self.ports.ledger.journal.entries(self.config.project.name, limit))
+
+    def cycle(self, id: str | None = None) -> Cycle:
+        """One cycle, by its id or the beginning of it; the latest without. Raises `NotFound`."""
+        cycles, name = self.ports.ledger.cycles, self.config.project.name
+        found = cycles.load(name, id) if id else next(iter(cycles.recent(name, 1)), None)
+        if found is None:
+            raise NotFound(f"There is no cycle {id!r}; `keepfit history` lists them." if id else "No cycle has run yet: `keepfit run`.")
+        return found
+
+    def explain(self, id: str | None = None) -> str:
+        """A cycle as a short story: what came in, what was found, decided and done, and what would have changed it."""
+        from keepfit.story import tell
+
+        return tell(self.cycle(id))
+
+    def register(self, model: str | Path, *, trust_pickle: bool = False) -> Cycle:
+        """Make a model from elsewhere a version with baseline metrics; the champion, when there is none yet.
+
+        Raises `ModelRefused` for a pickle that is not said to be trusted, and for types that nobody has trusted.
+        """
+        from keepfit.registration import register
+
+        path = Path(model)
+        loaded = self.ports.read_model(path, trust_pickle)
+        with self._alone():
+            return register(loaded, path.name, self.ports, self.config)
+
+    def promote(self, version: str, reason: str) -> Promotion:
+        """Point the alias to a version by hand, through the journal. Raises `NotFound`, `AliasMoved`."""
+        from keepfit.promotion import promote_by_hand
+
+        with self._alone():
+            return promote_by_hand(version, reason, self.ports, self.config)
+
+    def rollback(self, reason: str) -> Promotion:
+        """Point the alias back to the version before the last promotion. Raises `NotFound` when there was none."""
+        from keepfit.promotion import roll_back
+
+        with self._alone():
+            return roll_back(reason, self.ports, self.config)
+
+    def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:
+        """Write made-up days into the inbox by the project's own generator; returns the files' names."""
+        from keepfit.simulation import simulate
+
+        return simulate(start, days, options or {}, self.ports.generator, self.config)
+
+    def doctor(self) -> list[tuple[str, bool, str]]:
+        """Check that everything a cycle needs is there: (what, whether it is well, in words)."""
+        from keepfit.checkup import examine
+
+        return examine(self.ports, self.config)

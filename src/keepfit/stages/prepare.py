@@ -1,0 +1,126 @@
+"""Make features of every batch once, and decide for each row, for good, whether it trains or judges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from keepfit.config import Column, Config
+from keepfit.errors import ConfigError
+from keepfit.ports import Ports
+from keepfit.records import Batch, BatchState, Cycle, Preparation
+from keepfit.rows import contract_of, fingerprint, held_out_by, prepare_batch, read_typed, split_name, usable
+
+KEY, HELD = "key", "holdout"
+
+
+def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+    """Fill in `prepared`. Batches of earlier cycles are prepared anew only when the project's code has changed."""
+    columns = contract_of(ports, config)
+    if columns is None:
+        raise ConfigError("There is no column contract: write [data.columns], or `keepfit init --data FILE --target COLUMN`.")
+    mine = [batch for batch in cycle.batches if batch.state is not BatchState.QUARANTINED]
+    _assign(mine, columns, cycle, ports, config)
+    facts = {}
+    for batch in usable(cycle, ports, config):
+        held_out = ports.store.load([split_name(batch)])[HELD]
+        facts[batch.id] = prepare_batch(batch, held_out, columns, ports.code, ports, config)
+    own = [facts[batch.id] for batch in mine]
+    fresh = [facts[batch.id] for batch in (*cycle.earlier, *mine)]
+    prepared = Preparation(
+        fingerprint=fingerprint(ports.code, config),
+        rows=sum(fact["rows"] for fact in own),
+        training=sum(fact["training"] for fact in own),
+        holdout=sum(fact["holdout"] for fact in own),
+        columns=tuple(next(iter(facts.values()))["columns"]) if facts else (),
+        labelled=sum(fact["labelled_training"] for fact in fresh),
+    )
+    return replace(cycle, prepared=prepared)
+
+
+def _assign(batches: Sequence[Batch], columns: dict[str, Column], cycle: Cycle, ports: Ports, config: Config) -> None:
+    """Assign the rows of this cycle's batches. What was assigned in an earlier cycle keeps its side wherever it turns up again.
+
+    Only splits of *other* batches count as earlier, so that a cycle that is killed here and resumed assigns the same.
+    """
+    if all(ports.store.facts(split_name(batch)) is not None for batch in batches):
+        return
+    keys = pl.concat([_keys(batch, columns, ports, config) for batch in batches])
+    if held_out_by(config) == "time":
+        sides = keys.with_columns(pl.col("late").alias(HELD))
+    else:
+        known = _known_sides(batches, cycle, ports, config)
+        sides = keys.join(_divide(keys, known, config), on=KEY, how="left", maintain_order="left")
+    for batch in batches:
+        mine = sides.filter(pl.col("batch") == batch.id).select(KEY, HELD)
+        ports.store.save(split_name(batch), mine, {"batch": batch.id, "by": held_out_by(config)})
+
+
+def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
+    """For each row of the batch the key of what it is held out with, its stratum, and whether it is among the latest."""
+    typed = read_typed(batch, columns, ports, config)
+    frame, by, data = typed.frame, held_out_by(config), config.data
+    if by == "file":
+        key = pl.Series([batch.id] * frame.height, dtype=pl.String)
+    elif by == "group":
+        key = frame[_named(data.group, "group")].cast(pl.String).fill_null("")
+    elif data.unit:
+        key = frame[data.unit].cast(pl.String).fill_null("") + batch.id
+    else:
+        seen = [name for name in frame.columns if name not in (data.id, data.time)]
+        key = frame.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("\0") for name in seen], separator="\1")).to_series()
+    late = pl.Series([False] * frame.height, dtype=pl.Boolean)
+    if by == "time":
+        moments = frame[_named(data.time, "time")]
+        cut = moments.drop_nulls().quantile(1 - data.holdout.share, interpolation="nearest")
+        late = (moments > cut).fill_null(value=False)
+    stratum = typed.truth.cast(pl.String).fill_null("") if data.holdout.stratify else pl.Series([""] * frame.height)
+    return pl.DataFrame(
+        {
+            KEY: [_digest(text) for text in key],
+            "stratum": stratum,
+            "late": late,
+            "batch": pl.Series([batch.id] * frame.height, dtype=pl.String),
+        },
+        schema_overrides={KEY: pl.UInt64, "stratum": pl.String},
+    )
+
+
+def _named(column: str | None, setting: str) -> str:
+    if column is None:
+        raise ConfigError(f"[data.holdout] by = {setting!r} needs [data] {setting} to name a column")
+    return column
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _known_sides(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: Config) -> pl.DataFrame:
+    mine = {batch.id for batch in batches}
+    names = [split_name(batch) for batch in usable(cycle, ports, config) if batch.id not in mine]
+    if not names:
+        return pl.DataFrame(schema={KEY: pl.UInt64, HELD: pl.Boolean})
+    return ports.store.load(names).group_by(KEY).agg(pl.col(HELD).max())
+
+
+def _divide(keys: pl.DataFrame, known: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """The side of every key: what is known stays; of the others the share with the lowest digests, stratum by stratum, judges."""
+    distinct = keys.group_by(KEY).agg(pl.col("stratum").sort().first())
+    fresh = distinct.join(known, on=KEY, how="anti").sort("stratum", KEY)
+    divided = []
+    for group in fresh.partition_by("stratum", maintain_order=True):
+        count = _held_out_count(group[KEY].to_list(), config.data.holdout.share)
+        divided.append(group.select(KEY).with_columns((pl.int_range(pl.len()) < count).alias(HELD)))
+    return pl.concat([known.select(KEY, HELD), *divided])
+
+
+def _held_out_count(keys: Sequence[int], share: float) -> int:
+    """How many of these keys judge: their share, rounded up or down by a chance that the keys themselves decide, so that the
+    share holds over many small batches."""
+    exact = share * len(keys)
+    chance = _digest(",".join(map(str, keys))) / 2**64
+    return int(exact + chance)

@@ -1,0 +1,109 @@
+"""Train the challenger on training rows only, log it and register it: a whole version, to which no alias points yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from keepfit.config import Config
+from keepfit.ports import Ports, Registration, Trained
+from keepfit.records import Batch, Candidate, Cycle, Place
+from keepfit.rows import FILE, features_of, labelled, load_rows, no_rows, training_set
+from keepfit.versions import Tag
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE_ROWS = 20_000  # rows of the reference that are kept with the version
+
+
+def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+    """Fill in `candidate`. Killed and started again, it finds the version that this cycle registered before."""
+    batches, trained_on = training_set(cycle, ports, config)
+    rows = labelled(load_rows(batches, ports.code, ports, config, holdout=False))
+    if rows.empty:
+        raise no_rows("labelled training rows")
+    features = features_of(rows)
+    trained = ports.trainer.train(rows, features)
+    # A runner that slept past its lease stops here, before it registers anything.
+    ports.ledger.leases.renew(ports.lease, config.ledger.lease.total_seconds())
+    version = ports.registry.register(
+        Registration(
+            cycle=cycle.id,
+            trained=trained,
+            features=rows[features].head(5),
+            reference=_reference(rows),
+            parameters=_parameters(trained, batches, config),
+            metrics=_metrics(trained, ports.metric.name),
+            tags=_tags(trained_on, cycle, batches, ports, config),
+            files={f"code/{name}": text for name, text in ports.code.sources().items()},
+        )
+    )
+    candidate = Candidate(
+        name=trained.name,
+        parameters=dict(trained.parameters),
+        version=version.version,
+        run_id=version.run_id,
+        uri=version.uri,
+        content_hash=version.content_hash or "",
+        rows=trained.rows,
+        batches=tuple(batch.id for batch in batches),
+        trained_on=trained_on,
+        seed=config.train.seed,
+        window=trained.window,
+        scores=trained.scores,
+    )
+    return replace(cycle, candidate=candidate)
+
+
+def _reference(rows: pd.DataFrame) -> pl.DataFrame:
+    """The rows that stand for what the model was trained on: all, or an evenly spaced part of them."""
+    step = max(1, -(-len(rows) // REFERENCE_ROWS))
+    return pl.from_pandas(rows.iloc[::step].drop(columns=[FILE]))
+
+
+def _parameters(trained: Trained, batches: Sequence[Batch], config: Config) -> Mapping[str, str]:
+    return {
+        "candidate": trained.name,
+        "seed": str(config.train.seed),
+        "window": trained.window,
+        "training_rows": str(trained.rows),
+        "batches": str(len(batches)),
+        **{f"model.{name}": value for name, value in trained.parameters.items()},
+    }
+
+
+def _metrics(trained: Trained, metric: str) -> Mapping[str, float]:
+    best = next((score.score for score in trained.scores if score.name == trained.name and score.score is not None), None)
+    return {} if best is None else {f"validation_{metric}": best}
+
+
+def _tags(trained_on: str, cycle: Cycle, batches: Sequence[Batch], ports: Ports, config: Config) -> Mapping[str, str]:
+    """Everything needed to trace the version: its data, code, settings, libraries and seed."""
+    provenance = cycle.provenance
+    tags = {
+        Tag.CODE.value: ports.code.fingerprint,
+        Tag.METRIC.value: ports.metric.name,
+        Tag.TRAINED_AT.value: cycle.started_at.isoformat(),
+        "keepfit.trained_on": trained_on,
+        "keepfit.data": _digest_list(batches),
+        "keepfit.seed": str(config.train.seed),
+        "keepfit.new_batches": str(sum(batch.place is Place.INBOX for batch in batches)),
+    }
+    if provenance is not None:
+        tags["keepfit.version"] = provenance.keepfit
+        tags["keepfit.python"] = provenance.python
+        tags["keepfit.config"] = provenance.config
+        tags["keepfit.libraries"] = ", ".join(f"{name} {version}" for name, version in provenance.libraries.items())
+        if provenance.commit:
+            tags["keepfit.commit"] = provenance.commit
+    return tags
+
+
+def _digest_list(batches: Sequence[Batch]) -> str:
+    """The batches' hashes, shortened so that hundreds fit into a tag; the cycle's record has them whole."""
+    text = " ".join(batch.id[:16] for batch in batches)
+    return text if len(text) <= 4000 else text[:3990].rpartition(" ")[0] + f" and {len(batches)} in all"

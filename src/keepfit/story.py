@@ -1,0 +1,155 @@
+"""A cycle told as a short story: what came in, what was found, what was decided and done, and what would have changed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keepfit.records import Action, Cycle, Interval, Outcome, PerformanceReport, Verdict
+
+
+def tell(cycle: Cycle) -> str:
+    """Plain text, one paragraph a stage that had something to say."""
+    return "\n\n".join(paragraph for paragraph in _paragraphs(cycle) if paragraph)
+
+
+def _paragraphs(cycle: Cycle) -> Iterator[str]:
+    ended = f"ended as {cycle.outcome.value}" if cycle.outcome else f"is unfinished after {cycle.stage or 'its start'}"
+    forced = ", forced" if cycle.forced else ""
+    yield f"Cycle {cycle.id} of {cycle.project} began {cycle.started_at:%Y-%m-%d %H:%M:%S} UTC{forced} and {ended}."
+    yield _data(cycle)
+    yield _performance(cycle.performance)
+    yield _decision(cycle)
+    yield _training(cycle)
+    yield _verdict(cycle.verdict)
+    yield _ending(cycle)
+    yield _origin(cycle)
+
+
+def _data(cycle: Cycle) -> str:
+    sentences = []
+    if cycle.batches:
+        sentences.append(f"{_count(len(cycle.batches), 'new batch', 'new batches')} came in.")
+    if cycle.earlier:
+        sentences.append(f"{_count(len(cycle.earlier), 'batch', 'batches')} of earlier cycles still waited to be trained on.")
+    sentences += [f"{each.name} has the same content as {each.original} and was set aside." for each in cycle.duplicates]
+    if cycle.validation:
+        checked = cycle.validation
+        quality = "" if checked.quality is None else f" The lowest quality score was {checked.quality:.1f} of 100."
+        sentences.append(f"{checked.passed} passed validation, {checked.quarantined} went to quarantine.{quality}")
+        for batch in checked.batches:
+            sentences += [f"\n  {batch.name}: {finding}" for finding in batch.findings]
+    if cycle.prepared and cycle.prepared.rows:
+        rows = cycle.prepared
+        sentences.append(f"\nOf {rows.rows} prepared rows, {rows.training} are for training and {rows.holdout} for judging, for good.")
+    return " ".join(sentences).replace(" \n", "\n")
+
+
+def _performance(report: PerformanceReport | None) -> str:
+    if report is None:
+        return ""
+    if report.value is None:
+        return f"Champion {report.champion} could not be judged: {report.n} of {report.rows} new rows are labelled."
+    against = "" if report.reference is None else f"; it was accepted with {report.reference:.4g}"
+    left_out = f" {_count(report.left_out, 'group', 'groups')} where it is undefined were left out." if report.left_out else ""
+    return (
+        f"Champion {report.champion} scored {report.metric} {report.value:.4g}{_between(report.interval)} on {report.n} labelled rows "
+        f"of {report.rows}{against}.{left_out}"
+    )
+
+
+def _decision(cycle: Cycle) -> str:
+    decision = cycle.decision
+    if decision is None:
+        return ""
+    reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
+    changed = [f"{signal.name}: {signal.would_change}" for signal in decision.signals if signal.would_change]
+    wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[decision.action]
+    would = f"\n{wanted} would have needed\n" + "\n".join(f"  - {each}" for each in changed) if changed else ""
+    return f"Decision: {decision.action.value}, because\n{reasons}{would}"
+
+
+def _training(cycle: Cycle) -> str:
+    candidate = cycle.candidate
+    if candidate is None:
+        return ""
+    if not candidate.rows:
+        return f"Version {candidate.version} was registered from {candidate.name}; what it was trained on is unknown."
+    tried = [score for score in candidate.scores if score.score is not None]
+    compared = "".join(
+        f"\n  - {score.name}{_settings(score.parameters)} on {score.window}: {score.score:.4g}" for score in tried if score.score is not None
+    )
+    among = f" Tried inside the training rows:{compared}" if len(tried) > 1 else ""
+    return (
+        f"Challenger: version {candidate.version}, {candidate.name}{_settings(candidate.parameters)}, trained on {candidate.rows} rows of "
+        f"{_count(len(candidate.batches), 'batch', 'batches')} (window: {candidate.window}, seed {candidate.seed}).{among}"
+    )
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    lines = [f"Gate {verdict.gate}: {verdict.conclusion.value}. {_sentence(verdict.reason)}"]
+    if verdict.difference is not None:
+        lines.append(
+            f"  On {verdict.n} held-out rows that neither has seen: champion {_number(verdict.champion)}, challenger "
+            f"{_number(verdict.challenger)}, better by {verdict.difference:.4g}{_between(verdict.interval)}."
+        )
+    if verdict.p_value is not None and verdict.alpha is not None:
+        spent = f", the share of alpha for challenger {verdict.comparison} of this champion" if verdict.comparison > 1 else ""
+        lines.append(f"  {verdict.test}: p = {verdict.p_value:.4g} against {verdict.alpha:.4g}{spent}.")
+    if verdict.negative_flips is not None:
+        lines.append(f"  {verdict.negative_flips} rows the champion had right are now wrong, {verdict.positive_flips} the other way round.")
+    if verdict.baseline is not None:
+        lines.append(f"  A model that ignores its input scores {verdict.baseline:.4g} on the same rows.")
+    for each in verdict.slices:
+        judged = "passes" if each.passed else f"fails: {each.reason}"
+        lines.append(f"  {each.column} = {each.value} ({each.n} rows): {_number(each.champion)} -> {_number(each.challenger)}, {judged}")
+    return "\n".join([*lines, *(f"  Note: {note}." for note in verdict.notes)])
+
+
+def _ending(cycle: Cycle) -> str:
+    sentences = []
+    if cycle.promotion:
+        move = cycle.promotion
+        before = f"from version {move.from_version} " if move.from_version else ""
+        sentences.append(f"Alias {move.alias} moved {before}to version {move.to_version}.")
+    if cycle.released:
+        sentences.append(f"Release: {cycle.released}.")
+    if cycle.archived:
+        sentences.append(f"{_count(len(cycle.archived), 'batch', 'batches')} moved to the archive.")
+    if cycle.outcome in (Outcome.WAITING, Outcome.FAILED):
+        sentences.append(_sentence(cycle.reason))
+    return " ".join(sentences)
+
+
+def _origin(cycle: Cycle) -> str:
+    if cycle.provenance is None:
+        return ""
+    origin = cycle.provenance
+    commit = f", commit {origin.commit[:12]}" if origin.commit else ""
+    seconds = sum(cycle.timings.values())
+    return (
+        f"Made with keepfit {origin.keepfit}, Python {origin.python}, scikit-learn {origin.libraries.get('scikit-learn', '?')}; settings "
+        f"{origin.config[:12]}, code {origin.code[:12]}{commit}, seed {origin.seed}; {seconds:.1f} s of work."
+    )
+
+
+def _settings(parameters: dict[str, str]) -> str:
+    shown = ", ".join(f"{name.removeprefix('estimator__')}={value}" for name, value in parameters.items())
+    return f" ({shown})" if shown else ""
+
+
+def _between(interval: Interval | None) -> str:
+    return "" if interval is None else f" ({interval.level:.0%} interval {interval.low:.4g} to {interval.high:.4g})"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
