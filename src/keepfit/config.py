@@ -120,8 +120,8 @@ class Holdout(Section):
     by: Literal["auto", "row", "group", "file", "time"] = "auto"
     """What is held out together: single rows (equal rows stay together), groups, whole files, or the latest rows of each
     file. auto: group where data.group is set, else time where data.time is set, else row."""
-    stratify: bool = False
-    """Whether every class gives the same share (classification, by row)."""
+    stratify: str | None = None
+    """A column (the target, say) of which every value gives the same share; not by time or file."""
 
 
 class Data(Section):

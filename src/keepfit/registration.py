@@ -15,7 +15,7 @@ from keepfit.fitted import FittedModel
 from keepfit.ports import Ports, Registration, Trained
 from keepfit.promotion import move_alias
 from keepfit.records import BatchState, Candidate, Conclusion, Cycle, Interval, Outcome, Promotion, Verdict
-from keepfit.rows import TRUTH, features_of, groups_of, labelled, load_rows, training_set, usable
+from keepfit.rows import TRUTH, features_of, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.stages.collect import adopt_archive
 from keepfit.stages.prepare import prepare
 from keepfit.stages.validate import validate
@@ -91,7 +91,7 @@ def _judged(model: Any, name: str, rows: pd.DataFrame, ports: Ports, config: Con
         predictions = FittedModel(model).predict(rows[features_of(rows)])
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(f"{name} cannot predict the project's rows ({', '.join(features_of(rows))}): {error}") from error
-    statistics = ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), rows)
+    statistics = ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), for_metric(rows))
     score = value(statistics)
     spread = interval(statistics, config.monitor.level, config.promote.resamples, config.train.seed)
     shown = "undefined" if score is None else f"{score:.4g}"

@@ -281,6 +281,12 @@ def features_of(rows: pd.DataFrame) -> list[str]:
     return [name for name in rows.columns if not name.startswith("__")]
 
 
+def for_metric(rows: pd.DataFrame) -> pd.DataFrame:
+    """Prepared rows as a metric of the user's sees them: features, the unit and the kept columns, each under its own name."""
+    names = {name: name.removeprefix(KEPT) for name in rows.columns if name.startswith(KEPT)}
+    return rows.drop(columns=[name for name in OWN if name in rows.columns]).rename(columns=names)
+
+
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a label."""
     return rows[rows[TRUTH].notna()].reset_index(drop=True)

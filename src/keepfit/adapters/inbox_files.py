@@ -59,6 +59,8 @@ class InboxFiles:
 
     def identify(self, arrival: Arrival, place: Place) -> Batch | None:
         path = self._folders[place] / arrival.name
+        if not arrival.name.isprintable():
+            raise DataError(f"{ascii(arrival.name)} was left where it is: its name has characters that cannot be shown. Rename it.")
         try:
             digest, size = _hash(path)
         except FileNotFoundError:

@@ -31,7 +31,9 @@ def training(cycle: Cycle) -> Training | None:
 
 
 def compared_with(cycle: Cycle) -> str | None:
-    """The version that the challenger is held against: the one that was measured, or that a promotion replaced."""
+    """The version that the challenger is held against: the verdict's, until there is one the one that was measured."""
+    if cycle.verdict:
+        return cycle.verdict.champion_version
     if cycle.performance:
         return cycle.performance.champion
     return cycle.promotion.from_version if cycle.promotion else None

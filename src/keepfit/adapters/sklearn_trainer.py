@@ -37,7 +37,7 @@ from keepfit.errors import ConfigError, DataError
 from keepfit.fitted import FittedModel
 from keepfit.ports import Metric, Model, Trained
 from keepfit.records import CandidateScore
-from keepfit.rows import FILE, TRUTH, groups_of, held_out_by
+from keepfit.rows import FILE, TRUTH, for_metric, groups_of, held_out_by
 from keepfit.stats.units import value
 from keepfit.steps import CapOutliers, OneText
 
@@ -194,9 +194,9 @@ class SklearnTrainer:
         except DataError:
             return float("nan")
         judging = judging.reset_index(drop=True)
+        predictions = model.predict(judging[list(features)])
         groups = groups_of(judging, self._config)
-        statistics = self._metric.statistics(judging[TRUTH].to_numpy(), model.predict(judging[list(features)]), groups, judging)
-        score = value(statistics)
+        score = value(self._metric.statistics(judging[TRUTH].to_numpy(), predictions, groups, for_metric(judging)))
         return float("nan") if score is None else score
 
     def _folds(self, rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -69,7 +69,8 @@ def adopt_archive(cycle: Cycle, ports: Ports, config: Config) -> list[Batch]:
     if unreadable:
         raise DataError("; ".join(unreadable))
     seen = ports.ledger.batches.known(config.project.name, (batch.id for batch in batches))
-    unique = {batch.id: batch for batch in batches if batch.id not in seen}
+    consumed = {id for id, batch in seen.items() if batch.state is BatchState.ARCHIVED}
+    unique = {batch.id: batch for batch in batches if batch.id not in consumed}
     return [replace(batch, arrived_at=cycle.started_at) for batch in unique.values()]
 
 

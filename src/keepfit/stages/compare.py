@@ -20,7 +20,7 @@ from keepfit.records import (
     Place,
     Verdict,
 )
-from keepfit.rows import KEPT, TRUTH, features_of, groups_of, labelled, load_rows, rows_as_known_to, usable
+from keepfit.rows import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
 from keepfit.stages import Stop
 from keepfit.stats.compare import Comparison, Flips, flips, spent_alpha
 from keepfit.stats.compare import compare as through_gate
@@ -93,7 +93,7 @@ def _statistics(
         rows = rows[mask].reset_index(drop=True)
         probabilities = None if predictions.probabilities is None else predictions.probabilities[mask]
         predictions = Predictions(predictions.values[mask], probabilities, predictions.classes)
-    return ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), rows)
+    return ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), for_metric(rows))
 
 
 def _verdict(

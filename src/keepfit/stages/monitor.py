@@ -8,7 +8,7 @@ from keepfit.config import Config
 from keepfit.ports import Ports
 from keepfit.promotion import notice_hand
 from keepfit.records import Batch, BatchState, Cycle, Interval, ModelVersion, PerformanceReport, Place
-from keepfit.rows import TRUTH, features_of, groups_of, labelled, rows_as_known_to
+from keepfit.rows import TRUTH, features_of, for_metric, groups_of, labelled, rows_as_known_to
 from keepfit.stats.resample import interval
 from keepfit.stats.units import independent, left_out, value
 
@@ -51,7 +51,7 @@ def _judge(champion: ModelVersion, new: list[Batch], ports: Ports, config: Confi
         return report
     _, model = ports.registry.load(champion.version)
     predictions = model.predict(judged[features_of(judged)])
-    statistics = metric.statistics(judged[TRUTH].to_numpy(), predictions, groups_of(judged, config), judged)
+    statistics = metric.statistics(judged[TRUTH].to_numpy(), predictions, groups_of(judged, config), for_metric(judged))
     return replace(
         report,
         value=value(statistics),

@@ -12,7 +12,7 @@ from keepfit.config import Column, Config
 from keepfit.errors import ConfigError
 from keepfit.ports import Ports
 from keepfit.records import Batch, BatchState, Cycle, Preparation
-from keepfit.rows import contract_of, fingerprint, held_out_by, prepare_batch, read_typed, split_name, usable
+from keepfit.rows import TypedRows, contract_of, fingerprint, held_out_by, prepare_batch, read_typed, split_name, usable
 
 KEY, HELD = "key", "holdout"
 
@@ -77,7 +77,7 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
         moments = frame[_named(data.time, "time")]
         cut = moments.drop_nulls().quantile(1 - data.holdout.share, interpolation="nearest")
         late = (moments > cut).fill_null(value=False)
-    stratum = typed.truth.cast(pl.String).fill_null("") if data.holdout.stratify else pl.Series([""] * frame.height)
+    stratum = _strata(typed, config)
     return pl.DataFrame(
         {
             KEY: [_digest(text) for text in key],
@@ -87,6 +87,16 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
         },
         schema_overrides={KEY: pl.UInt64, "stratum": pl.String},
     )
+
+
+def _strata(typed: TypedRows, config: Config) -> pl.Series:
+    name = config.data.holdout.stratify
+    if name is None:
+        return pl.Series([""] * typed.frame.height, dtype=pl.String)
+    if name != config.data.target and name not in typed.frame.columns:
+        raise ConfigError(f"[data.holdout] stratify = {name!r} is no column of the contract")
+    column = typed.truth if name == config.data.target else typed.frame[name]
+    return column.cast(pl.String).fill_null("")
 
 
 def _named(column: str | None, setting: str) -> str:

@@ -1,0 +1,55 @@
+"""Ready projects: each a keepfit.toml, the few functions that a user would write, and a README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keepfit.config import load
+from keepfit.errors import ConfigError
+
+NAMES = ("stem", "churn")
+_IGNORED = ("__pycache__", "__init__.py")
+
+
+def copy_template(name: str, folder: Path) -> list[str]:
+    """Copy a template into a folder; returns what was made and what to do next.
+
+    Raises `ConfigError` for an unknown name and for a folder that holds a project already.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"There is no template {name!r}: choose one of {', '.join(NAMES)}.")
+    begin_folder(folder)
+    source = Path(__file__).parent / name
+    for path in sorted(source.iterdir()):
+        if path.name not in _IGNORED:
+            (folder / path.name).write_bytes(path.read_bytes())
+    make_data_folders(folder)
+    return [f"{name} is ready in {folder}", *_next_steps(folder)]
+
+
+def begin_folder(folder: Path) -> None:
+    """Make the folder of a new project, which must not hold one. Raises `ConfigError`."""
+    if (folder / "keepfit.toml").exists():
+        raise ConfigError(f"{folder} holds a project already; nothing was changed. Name another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignored = folder / ".gitignore"
+        if not ignored.exists():
+            ignored.write_text(".keepfit/\n__pycache__/\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def make_data_folders(folder: Path) -> None:
+    """Make the inbox, archive and quarantine that the project's settings name."""
+    data = load(folder, environment={}).data
+    for name in (data.inbox, data.archive, data.quarantine):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+
+
+def _next_steps(folder: Path) -> list[str]:
+    config = load(folder, environment={})
+    first = f"put data files into {folder / config.data.inbox}"
+    if config.simulate is not None:
+        first += f", or make some up: keepfit simulate --project {folder} --days 30"
+    return [f"  1. {first}", f"  2. keepfit run --project {folder}", f"  3. keepfit explain --project {folder}"]
