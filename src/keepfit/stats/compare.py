@@ -12,6 +12,12 @@ rows and resampled by the same weights (paired), by groups where rows belong tog
 passed; rejected, when the two-sided interval lies on the wrong side of what was to be shown; and inconclusive, with an estimate
 of how much data would settle it. The interval has its own level: at 0.95 it lies above 0 when the one-sided p is below 0.025.
 
+Measured on simulated holdouts of two equal models, `superior` at 5 % promotes the challenger in 4.3 % of them by McNemar (2,000
+rows, 10 % disagreement; `greater` in 48 %), in 4.2 % with 8 groups, 4.3 to 4.8 % with 100, and in 4.5 and 4.8 % by the absolute
+error of 10 and 100 rows. With `spent_alpha`, 4.0 % of champions are wrongly replaced in 52 comparisons, without it 90 %. With
+2 % disagreement `superior` finds a true gain of half a point with 5,300 rows four times in five; `non_inferior` at one point
+passes an equal model with 1,240 rows in 78 %, and one that is a point worse in 4.8 %.
+
 With m units on which two equally good models differ, all of them favour the challenger with probability 2^-m; no p-value below
 that is ever reported, whatever a curve's tail says.
 """

@@ -142,6 +142,13 @@ def test_groups_sum_their_rows_and_leave_the_value_alone(rows, data):
         assert grouped.sums.sum(axis=0) == pytest.approx(single.sums.sum(axis=0))
 
 
+@pytest.mark.parametrize("n", [1, 3, 7, 10, 1_000])
+def test_r2_of_equal_truths_is_undefined_though_rounding_leaves_a_little(n):
+    assert value(measure("r2", np.full(n, 0.1), Predictions(np.linspace(0, 1, n)))) is None
+    resampled = measure("r2", np.r_[np.full(n, 0.1), 7.3], Predictions(np.zeros(n + 1)))
+    assert np.isnan(resampled.values(np.r_[np.full(n, 3.0), 0.0][None, :])).all()
+
+
 def test_no_rows_have_no_metric():
     for name in names():
         predictions = Predictions(np.array([], dtype=object), np.empty((0, 2)), ("a", "b"))
