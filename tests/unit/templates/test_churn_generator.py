@@ -99,7 +99,7 @@ def test_the_same_day_is_the_same_file_and_other_days_and_seeds_are_others() -> 
 
 
 def test_a_day_before_a_switch_is_as_it_is_without_one() -> None:
-    switched = customers(3, covariate_drift_from=day(4), concept_drift_from=str(day(4)), broken_on=[day(4)])
+    switched = customers(3, covariate_drift=day(4), concept_drift=str(day(4)), broken=[day(4)])
     pd.testing.assert_frame_equal(switched, customers(3))
 
 
@@ -124,7 +124,7 @@ def test_one_number_in_fifty_is_far_too_large() -> None:
     assert 0.01 < (income > 6 * income.median()).mean() + (income > 250_000).mean() < 0.035
 
 
-@pytest.mark.parametrize("options", [{}, {"covariate_drift_from": "2026-01-01"}, {"concept_drift_from": "2026-01-01"}])
+@pytest.mark.parametrize("options", [{}, {"covariate_drift": "2026-01-01"}, {"concept_drift": "2026-01-01"}])
 def test_every_day_keeps_the_contract(options: dict[str, str]) -> None:
     assert [finding for number in range(20) for finding in read(customers(number, **options))[1]] == []
 
@@ -134,18 +134,18 @@ def test_every_day_keeps_the_contract(options: dict[str, str]) -> None:
 )
 def test_the_contract_finds_a_broken_day(how: str, column: str, check: str) -> None:
     for number in range(10):
-        findings = read(customers(number, broken_on=[day(number), day(99)], broken_how=how))[1]
+        findings = read(customers(number, broken=[day(number), day(99)], broken_how=how))[1]
         assert [(finding.column, finding.check) for finding in findings] == [(column, check)]
 
 
 def test_broken_days_may_be_one_or_several_dates_or_text() -> None:
     for given in (day(2), "2026-01-03", ["2026-01-03", day(7)]):
-        assert customers(2, broken_on=given)["credit_score"].isna().all()
+        assert customers(2, broken=given)["credit_score"].isna().all()
 
 
 def test_an_unknown_way_of_breaking_is_refused() -> None:
     with pytest.raises(ValueError, match="no_credit_score"):
-        customers(2, broken_on=day(2), broken_how="at random")
+        customers(2, broken=day(2), broken_how="at random")
 
 
 # ------------------------------------------------------------------------------------------------------------- quality
@@ -200,17 +200,17 @@ def test_new_reasons_make_an_old_model_wrong_and_new_people_do_not() -> None:
     champion = fitted(boosting(), *prepared(range(7)))
     before = mae(champion, *prepared(range(7, 12)))
     assert before < CONFIG.retrain.floor
-    assert mae(champion, *prepared(range(7, 12), covariate_drift_from=day(7))) < before * 1.1
-    assert mae(champion, *prepared(range(7, 12), concept_drift_from=day(7))) > max(before * 1.5, CONFIG.retrain.floor)
+    assert mae(champion, *prepared(range(7, 12), covariate_drift=day(7))) < before * 1.1
+    assert mae(champion, *prepared(range(7, 12), concept_drift=day(7))) > max(before * 1.5, CONFIG.retrain.floor)
 
 
 def test_a_model_retrained_on_the_window_recovers_within_days() -> None:
-    options = {"concept_drift_from": day(7)}
+    options = {"concept_drift": day(7)}
     challenger = fitted(boosting(), *prepared(range(5, 12), **options))  # the latest seven days, five of them new
     assert mae(challenger, *prepared(range(12, 15), **options)) < CONFIG.retrain.floor
 
 
 def test_new_people_are_other_people() -> None:
-    shifted, same = customers(0, covariate_drift_from=FIRST), customers(0)
+    shifted, same = customers(0, covariate_drift=FIRST), customers(0)
     assert shifted["age"].mean() < same["age"].mean() - 3
     assert shifted["credit_score"].mean() < same["credit_score"].mean() - 20

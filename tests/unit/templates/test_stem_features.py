@@ -207,7 +207,7 @@ def test_the_same_day_is_the_same_file_and_other_days_and_seeds_are_others() -> 
 
 
 def test_made_up_files_keep_the_contract_and_are_as_messy_as_real_ones() -> None:
-    contents = [made(day, weeds_from="2026-01-20") for day in range(40)]
+    contents = [made(day, covariate_drift="2026-01-20") for day in range(40)]
     for content in contents:
         frame, findings = read(content)
         assert findings == []
@@ -220,7 +220,7 @@ def test_made_up_files_keep_the_contract_and_are_as_messy_as_real_ones() -> None
 
 
 def test_an_old_forest_fails_among_weeds_and_one_that_has_met_them_does_not() -> None:
-    files = [objects(made(day, weeds_from=datetime.date(2026, 1, 16))) for day in range(30)]
+    files = [objects(made(day, covariate_drift=datetime.date(2026, 1, 16))) for day in range(30)]
     champion, challenger = forest(files[:11]), forest([*files[:11], *files[15:26]])
     held_out = files[26:]
     assert error(champion, files[11:15]) < CONFIG.retrain.floor < error(champion, held_out)

@@ -47,28 +47,28 @@ def simulate(
     day: datetime.date,
     seed: int,
     *,
-    covariate_drift_from: Date | None = None,
-    concept_drift_from: Date | None = None,
-    broken_on: Date | Iterable[Date] = (),
+    covariate_drift: Date | None = None,
+    concept_drift: Date | None = None,
+    broken: Date | Iterable[Date] = (),
     broken_how: str = "no_credit_score",
 ) -> pd.DataFrame:
     """One day's customers.
 
-    - `covariate_drift_from`: from this day on other people come (younger, poorer, with less credit, on the app), who leave
+    - `covariate_drift`: from this day on other people come (younger, poorer, with less credit, on the app), who leave
       for the same reasons as before
-    - `concept_drift_from`: from this day on the same people leave for other reasons, and an old model is wrong
-    - `broken_on`: on this day or these days something upstream is broken, as `broken_how` says: "no_credit_score" (the column
+    - `concept_drift`: from this day on the same people leave for other reasons, and an old model is wrong
+    - `broken`: on this day or these days something upstream is broken, as `broken_how` says: "no_credit_score" (the column
       is empty) or "income_in_cents"
     """
     random = np.random.default_rng([seed, day.toordinal()])
     rows = int(random.integers(800, 1301))
-    frame = _people(random, rows, shifted=_reached(day, covariate_drift_from))
+    frame = _people(random, rows, shifted=_reached(day, covariate_drift))
     frame["timestamp"] = pd.Timestamp(day) + pd.to_timedelta(random.integers(7 * 3600, 22 * 3600, rows), unit="s")
     frame["customer_id"] = [f"C{day:%Y%m%d}-{number:05d}" for number in range(1, rows + 1)]
-    tendency = _new_reasons(frame) if _reached(day, concept_drift_from) else _reasons(frame)
+    tendency = _new_reasons(frame) if _reached(day, concept_drift) else _reasons(frame)
     frame["churn_probability"] = (1 / (1 + np.exp(-(tendency + random.normal(0, 0.5, rows))))).round(4)
     frame = _with_faults(random, frame[COLUMNS])
-    if day in _dates(broken_on):
+    if day in _dates(broken):
         _break(frame, broken_how)
     return frame
 

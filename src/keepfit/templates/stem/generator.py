@@ -17,14 +17,14 @@ WRITTEN = (("1", "0"), ("1.0", "0.0"), ("True Positive", "False Positive"))  # h
 CAMERAS = ((720, 1280), (1080, 1920), (2160, 3840))  # width and height in pixels
 
 
-def simulate(day: datetime.date, seed: int, *, weeds_from: datetime.date | str | None = None) -> pd.DataFrame:
+def simulate(day: datetime.date, seed: int, *, covariate_drift: datetime.date | str | None = None) -> pd.DataFrame:
     """One file, every cell as it would stand in a CSV file.
 
-    `weeds_from`: from this day on the field is full of weeds, which cross the whole picture as stems do, though the tracker
-    keeps losing them and their area is restless. A model that has never met them counts them as stems.
+    `covariate_drift`: from this day on the field is full of weeds, which cross the whole picture as stems do, though the
+    tracker keeps losing them and their area is restless. A model that has never met them counts them as stems.
     """
     random = np.random.default_rng([seed, day.toordinal()])
-    weedy = weeds_from is not None and day >= _date(weeds_from)
+    weedy = covariate_drift is not None and day >= _date(covariate_drift)
     stems = int(random.integers(25, 70))
     others = random.binomial(stems, 0.5 if weedy else 0.2)
     is_stem = random.permutation(np.repeat([True, False], [stems, others]))
