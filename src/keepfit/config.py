@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -258,7 +259,7 @@ class Train(Section):
     per: Literal["group", "file"] | None = None
     """Where the metric of your own is computed per group or file, metric(rows) -> number or None, and averaged."""
     cap_outliers: float | None = Field(default=None, gt=0)
-    """Numbers further than this many interquartile ranges outside the quartiles of the training rows are pulled back to there."""
+    """Numbers more than this many interquartile ranges outside the quartiles of the training rows are pulled back to there."""
     positive: str | None = None
     """The class that precision, recall and f1 are about."""
     folds: int = Field(default=4, ge=2, le=50)
@@ -294,8 +295,9 @@ class Promote(Section):
     """Whether alpha holds over all challengers of one champion together, or for each."""
     floor: float | None = None
     """Whatever the gate says, a challenger worse than this is not promoted."""
-    holdout: Literal["new", "all"] = "new"
-    """The rows that judge: held-out rows that came since the champion's data, or all held-out rows."""
+    holdout: str = Field(default="new", pattern=r"^(new|all|last [1-9]\d*)$")
+    """The held-out rows that judge: those of this cycle's 'new' batches, of the 'last N' batches, or 'all'. Where they are fewer
+    than promote.min_holdout, earlier batches lend theirs. Old rows tell what was, new ones what is coming, few ones little."""
     min_holdout: int = Field(default=30, ge=2)
     """Labelled holdout rows below which a comparison is inconclusive."""
     resamples: int = Field(default=2000, ge=200, le=100_000)
@@ -474,7 +476,8 @@ def _parsed(key: str, text: str) -> Any:
         if field is None:
             return text
         model = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)), field.annotation)
-    if model is str or get_origin(model) is Literal or str in get_args(model):
+    optional_text = isinstance(model, UnionType) and str in get_args(model)
+    if model is str or get_origin(model) is Literal or optional_text:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]

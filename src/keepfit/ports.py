@@ -28,6 +28,8 @@ from keepfit.records import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     import polars as pl
@@ -123,6 +125,30 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """A model that was written into a folder."""
+
+    content_hash: str  # sha256, equal for equal models whoever fitted them and when
+    flavours: Mapping[str, Mapping[str, Any]]  # MLflow's flavours that open it, with their entries in the file MLmodel
+    requirements: tuple[str, ...]  # what must be installed to load it, pinned
+
+
+class ModelFormat(Protocol):
+    """One way to keep models in a folder without pickle."""
+
+    def store(self, model: Any, folder: Path) -> StoredModel | None:
+        """Write the model, or None when it is not of this format's kind. Raises `ModelRefused` when it could not be loaded."""
+        ...
+
+    def load(self, folder: Path, content_hash: str | None) -> Model | None:
+        """Load without running unknown code; None when the folder holds nothing of this format.
+
+        Raises `ModelRefused`, also when `content_hash` is given and what lies there has another.
+        """
+        ...
+
+
 class Statistics(Protocol):
     """One model's metric on one holdout, ready to be resampled."""
 
@@ -190,7 +216,17 @@ class ProjectCode(Protocol):
         ...
 
     def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The project's features of one batch, or the frame itself. The target is not among its columns."""
+        """The project's features of one batch, or the frame itself. The target is not among its columns.
+
+        Raises `UserCodeError`."""
+        ...
+
+    def sources(self) -> dict[str, str]:
+        """The project's Python files, name -> text: kept with every model version."""
+        ...
+
+    def at(self, fingerprint: str) -> ProjectCode | None:
+        """The code as it was when its fingerprint was this; None when that is not known here."""
         ...
 
 
@@ -207,7 +243,7 @@ class Registration:
     reference: pl.DataFrame  # the rows that stand for what the model was trained on
     parameters: Mapping[str, str]
     metrics: Mapping[str, float]
-    tags: Mapping[str, str]  # data hashes, code version, seed, ...
+    tags: Mapping[str, str]  # data hashes, code version, seed, ...; `keepfit.versions.Tag` names those that are read back
     files: Mapping[str, str]  # artifact path -> text, such as the project's features.py
 
 
@@ -389,3 +425,8 @@ class Ports(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def lease(self) -> Lease:
+        """The lease under which this runner writes."""
+        ...

@@ -1,9 +1,9 @@
 """Opens a project: its settings choose the adapters. The only file that names them; each is imported when it is first used.
 
-    import keepfit
-    project = keepfit.open("my-model")
-    cycle = project.run()
-    print(project.explain(cycle.id))
+import keepfit
+project = keepfit.open("my-model")
+cycle = project.run()
+print(project.explain(cycle.id))
 """
 
 from __future__ import annotations
@@ -133,9 +133,10 @@ class OpenedPorts:
 
     @cached_property
     def registry(self) -> Registry:
-        from keepfit.adapters.mlflow_registry import MlflowRegistry
         from keepfit.adapters.lightgbm_models import LightgbmModels
+        from keepfit.adapters.mlflow_registry import MlflowRegistry
         from keepfit.adapters.skops_models import SkopsModels
+        from keepfit.steps import TYPES
 
         tracking, name = self.config.tracking, self.config.project.name
         self._load_trusted()
@@ -143,7 +144,7 @@ class OpenedPorts:
             self._tracking_url,
             tracking.experiment or name,
             tracking.model or name,
-            (LightgbmModels(), SkopsModels(tracking.trusted_types)),
+            (LightgbmModels(), SkopsModels((*TYPES, *tracking.trusted_types))),
             alias=self.config.promote.alias,
             run_name=tracking.training_run,
             artifacts=self.config.path(tracking.artifacts),
@@ -181,7 +182,9 @@ class OpenedPorts:
         modules = {name.rpartition(".")[0] for name in self.config.tracking.trusted_types}
         mine = {module for module in modules if self.config.path(module.replace(".", "/") + ".py").is_file()}
         if mine:
-            FolderCode(self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code").load_all()
+            FolderCode(
+                self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code"
+            ).load_all()
 
     @cached_property
     def releaser(self) -> Releaser:
@@ -193,13 +196,14 @@ class OpenedPorts:
         """A fitted model from a skops file, or from a pickle that the user trusts."""
         from keepfit.adapters.skops_models import SkopsModels
         from keepfit.registration import read_pickle
+        from keepfit.steps import TYPES
 
         if not path.is_file():
             raise DataError(f"{path} is not a file")
         self._load_trusted()
         if path.suffix != ".skops":
             return read_pickle(path, trust_pickle)
-        return SkopsModels(self.config.tracking.trusted_types).read(path)
+        return SkopsModels((*TYPES, *self.config.tracking.trusted_types)).read(path)
 
     def close(self) -> None:
         if "ledger" in self.__dict__:
@@ -334,7 +338,9 @@ class Project:
         cycles, name = self.ports.ledger.cycles, self.config.project.name
         found = cycles.load(name, id) if id else next(iter(cycles.recent(name, 1)), None)
         if found is None:
-            raise NotFound(f"There is no cycle {id!r}; `keepfit history` lists them." if id else "No cycle has run yet: `keepfit run`.")
+            raise NotFound(
+                f"There is no cycle {id!r}; `keepfit history` lists them." if id else "No cycle has run yet: `keepfit run`."
+            )
         return found
 
     def explain(self, id: str | None = None) -> str:

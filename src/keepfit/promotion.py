@@ -1,8 +1,8 @@
 """Moving the registry's alias so that a kill at any instant leaves a journal from which the next runner can finish.
 
-The row `intended` is written first, then the alias moves by compare-and-set, then the row becomes `done`. MLflow itself sets an
-alias without comparing, so the comparison is keepfit's: read, set, read back. Among keepfit's runners the lease makes it exact; a
-person who moves the alias within those milliseconds is seen at the next cycle.
+The row `intended` is written first, then the alias moves by compare-and-set, then the row becomes `done`. MLflow itself sets
+an alias without comparing, so the comparison is keepfit's: read, set, read back. Among keepfit's runners the lease makes it
+exact; a person who moves the alias within those milliseconds is seen at the next cycle.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def _version_before(version: str, ports: Ports, config: Config) -> str | None:
     return None
 
 
-def _by_person(
-    champion: ModelVersion | None, version: str, reason: str, kind: str, ports: Ports, config: Config
-) -> Promotion:
+def _by_person(champion: ModelVersion | None, version: str, reason: str, kind: str, ports: Ports, config: Config) -> Promotion:
     promotion = Promotion(
         alias=config.promote.alias,
         from_version=champion.version if champion else None,

@@ -45,7 +45,7 @@ def _commit(folder: Path) -> str | None:
     """The project's git commit, with "+changes" when files differ from it; None outside a repository or without git."""
     try:
         found = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],  # noqa: S607
+            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
             capture_output=True,
             text=True,
             timeout=5,

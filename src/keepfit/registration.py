@@ -66,7 +66,7 @@ def register(model: Any, name: str, ports: Ports, config: Config) -> Cycle:
             f"There are no labelled rows in {config.data.archive} to judge the model on. Put the data it was made from there."
         )
     verdict, spread = _judged(model, name, rows, ports, config)
-    version = ports.registry.register(_registration(model, name, rows, verdict, spread, cycle, ports, config))
+    version = ports.registry.register(_registration(model, name, rows, verdict, spread, cycle, ports))
     candidate = Candidate(
         name=name,
         parameters={},
@@ -79,7 +79,7 @@ def register(model: Any, name: str, ports: Ports, config: Config) -> Cycle:
         trained_on=training_set(cycle, ports, config)[1],
         seed=config.train.seed,
     )
-    return _concluded(replace(cycle, candidate=candidate, verdict=verdict), ports, config)
+    return _concluded(replace(cycle, candidate=candidate, verdict=verdict), version.version, verdict.reason, ports, config)
 
 
 def _archived(batch: Any) -> Any:
@@ -99,8 +99,8 @@ def _judged(model: Any, name: str, rows: pd.DataFrame, ports: Ports, config: Con
         gate="registered",
         passed=True,
         conclusion=Conclusion.PASSED,
-        reason=f"registered from {name}: {ports.metric.name} {shown} on {len(rows)} labelled rows of the archive, some of which it "
-        "may have been trained on",
+        reason=f"registered from {name}: {ports.metric.name} {shown} on {len(rows)} labelled rows of the archive, "
+        "some of which it may have been trained on",
         metric=ports.metric.name,
         greater_is_better=ports.metric.greater_is_better,
         champion=None,
@@ -126,7 +126,6 @@ def _registration(
     spread: Interval | None,
     cycle: Cycle,
     ports: Ports,
-    config: Config,
 ) -> Registration:
     import polars as pl
 
@@ -154,25 +153,24 @@ def _registration(
     )
 
 
-def _concluded(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+def _concluded(cycle: Cycle, version: str, why: str, ports: Ports, config: Config) -> Cycle:
     """Point the alias to the version where there is no champion, and store what happened."""
-    assert cycle.candidate is not None and cycle.verdict is not None  # noqa: S101, PT018 - filled in by the caller
     champion = ports.registry.champion()
     outcome, reason = Outcome.KEPT_CHAMPION, ""
     if champion is None:
         promotion = Promotion(
             alias=config.promote.alias,
             from_version=None,
-            to_version=cycle.candidate.version,
-            reason=cycle.verdict.reason,
+            to_version=version,
+            reason=why,
             at=ports.clock.now(),
             kind="registration",
         )
         cycle = replace(cycle, promotion=move_alias(cycle.id, promotion, ports, config))
-        outcome, reason = Outcome.PROMOTED, f"version {cycle.candidate.version} is the champion: {cycle.verdict.reason}"
+        outcome, reason = Outcome.PROMOTED, f"version {version} is the champion: {why}"
     else:
-        reason = f"version {cycle.candidate.version} is registered; the champion is still version {champion.version}. "
-        reason += f"`keepfit promote {cycle.candidate.version}` would change that."
+        reason = f"version {version} is registered; the champion is still version {champion.version}. "
+        reason += f"`keepfit promote {version}` would change that."
     cycle = replace(
         cycle, outcome=outcome, reason=reason, stage="archive", finished_at=ports.clock.now(), fence=ports.lease.fence
     )

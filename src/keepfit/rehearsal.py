@@ -88,4 +88,3 @@ class _OverlayStore:
 class _QuietTracker:
     def record(self, run: str, cycle: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> str:  # noqa: ARG002
         return ""
-

@@ -118,7 +118,12 @@ def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.
 def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) -> Finding:
     count = int(bad.sum())
     return Finding(
-        check="label", column=raw.name, expected=expected, found=f"{count} rows {found}", rows=count, examples=examples(raw, bad)
+        check="label",
+        column=raw.name,
+        expected=expected,
+        found=f"{count} rows {found}",
+        rows=count,
+        examples=examples(raw, bad),
     )
 
 
@@ -127,7 +132,9 @@ def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) ->
 
 def fingerprint(code: ProjectCode, config: Config) -> str:
     """Names one way of preparing rows: the project's code and the settings that bear on it."""
-    data = config.data.model_dump_json(exclude={"inbox", "archive", "quarantine", "min_batches", "min_rows", "settle", "holdout"})
+    data = config.data.model_dump_json(
+        exclude={"inbox", "archive", "quarantine", "min_batches", "min_rows", "settle", "holdout"}
+    )
     slices = ",".join(config.promote.slices.columns) if config.promote.slices else ""
     return hashlib.sha256(f"{code.fingerprint}\n{data}\n{slices}\n{config.project.task}".encode()).hexdigest()[:16]
 
@@ -175,7 +182,9 @@ def _prepare(
     own = pl.DataFrame(
         {
             TRUTH: typed.truth,
-            GROUP: typed.frame[data.group].cast(pl.String) if data.group else pl.Series([None] * typed.frame.height, dtype=pl.String),
+            GROUP: typed.frame[data.group].cast(pl.String)
+            if data.group
+            else pl.Series([None] * typed.frame.height, dtype=pl.String),
             HOLDOUT: held_out,
             TIME: typed.frame[data.time] if data.time else pl.Series([None] * typed.frame.height, dtype=pl.Datetime("us")),
             **{KEPT + name: typed.frame[name] for name in kept_columns(config) if name in typed.frame.columns},
@@ -208,8 +217,8 @@ def _by_row(prepared: pd.DataFrame, own: pl.DataFrame) -> tuple[pd.DataFrame, pl
     index = prepared.index
     if not index.is_unique or not index.isin(range(own.height)).all():
         raise UserCodeError(
-            f"prepare returned {len(prepared)} rows whose index does not say which of the {own.height} given rows each came from: "
-            "expected the frame's own index, of which rows may be missing. If several rows make one, set [data] unit."
+            f"prepare returned {len(prepared)} rows whose index does not say which of the {own.height} given rows each came "
+            "from: expected the frame's own index, of which rows may be missing. If several rows make one, set [data] unit."
         )
     return prepared, own[index.to_numpy()]
 
@@ -240,7 +249,9 @@ def majority(labels: pl.Expr) -> pl.Expr:
 # ------------------------------------------------------------------------------------------------------------- loading
 
 
-def load_rows(batches: Iterable[Batch], code: ProjectCode, ports: Ports, config: Config, *, holdout: bool | None) -> pd.DataFrame:
+def load_rows(
+    batches: Iterable[Batch], code: ProjectCode, ports: Ports, config: Config, *, holdout: bool | None
+) -> pd.DataFrame:
     """The prepared rows of these batches in their order: for training, for judging, or all (None)."""
     names = [prepared_name(batch, code, config) for batch in batches]
     rows = ports.store.load(names)

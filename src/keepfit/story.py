@@ -40,7 +40,9 @@ def _data(cycle: Cycle) -> str:
             sentences += [f"\n  {batch.name}: {finding}" for finding in batch.findings]
     if cycle.prepared and cycle.prepared.rows:
         rows = cycle.prepared
-        sentences.append(f"\nOf {rows.rows} prepared rows, {rows.training} are for training and {rows.holdout} for judging, for good.")
+        sentences.append(
+            f"\nOf {rows.rows} prepared rows, {rows.training} are for training and {rows.holdout} for judging, for good."
+        )
     return " ".join(sentences).replace(" \n", "\n")
 
 
@@ -52,8 +54,8 @@ def _performance(report: PerformanceReport | None) -> str:
     against = "" if report.reference is None else f"; it was accepted with {report.reference:.4g}"
     left_out = f" {_count(report.left_out, 'group', 'groups')} where it is undefined were left out." if report.left_out else ""
     return (
-        f"Champion {report.champion} scored {report.metric} {report.value:.4g}{_between(report.interval)} on {report.n} labelled rows "
-        f"of {report.rows}{against}.{left_out}"
+        f"Champion {report.champion} scored {report.metric} {report.value:.4g}{_between(report.interval)} on {report.n} labelled "
+        f"rows of {report.rows}{against}.{left_out}"
     )
 
 
@@ -63,7 +65,9 @@ def _decision(cycle: Cycle) -> str:
         return ""
     reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
     changed = [f"{signal.name}: {signal.would_change}" for signal in decision.signals if signal.would_change]
-    wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[decision.action]
+    wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[
+        decision.action
+    ]
     would = f"\n{wanted} would have needed\n" + "\n".join(f"  - {each}" for each in changed) if changed else ""
     return f"Decision: {decision.action.value}, because\n{reasons}{would}"
 
@@ -76,12 +80,14 @@ def _training(cycle: Cycle) -> str:
         return f"Version {candidate.version} was registered from {candidate.name}; what it was trained on is unknown."
     tried = [score for score in candidate.scores if score.score is not None]
     compared = "".join(
-        f"\n  - {score.name}{_settings(score.parameters)} on {score.window}: {score.score:.4g}" for score in tried if score.score is not None
+        f"\n  - {score.name}{_settings(score.parameters)} on {score.window}: {score.score:.4g}"
+        for score in tried
+        if score.score is not None
     )
     among = f" Tried inside the training rows:{compared}" if len(tried) > 1 else ""
     return (
-        f"Challenger: version {candidate.version}, {candidate.name}{_settings(candidate.parameters)}, trained on {candidate.rows} rows of "
-        f"{_count(len(candidate.batches), 'batch', 'batches')} (window: {candidate.window}, seed {candidate.seed}).{among}"
+        f"Challenger: version {candidate.version}, {candidate.name}{_settings(candidate.parameters)}, trained on "
+        f"{candidate.rows} rows of {_count(len(candidate.batches), 'batch', 'batches')} (window: {candidate.window}, seed {candidate.seed}).{among}"
     )
 
 
@@ -98,12 +104,17 @@ def _verdict(verdict: Verdict | None) -> str:
         spent = f", the share of alpha for challenger {verdict.comparison} of this champion" if verdict.comparison > 1 else ""
         lines.append(f"  {verdict.test}: p = {verdict.p_value:.4g} against {verdict.alpha:.4g}{spent}.")
     if verdict.negative_flips is not None:
-        lines.append(f"  {verdict.negative_flips} rows the champion had right are now wrong, {verdict.positive_flips} the other way round.")
+        lines.append(
+            f"  {verdict.negative_flips} rows the champion had right are now wrong, "
+            f"{verdict.positive_flips} the other way round."
+        )
     if verdict.baseline is not None:
         lines.append(f"  A model that ignores its input scores {verdict.baseline:.4g} on the same rows.")
     for each in verdict.slices:
         judged = "passes" if each.passed else f"fails: {each.reason}"
-        lines.append(f"  {each.column} = {each.value} ({each.n} rows): {_number(each.champion)} -> {_number(each.challenger)}, {judged}")
+        lines.append(
+            f"  {each.column} = {each.value} ({each.n} rows): {_number(each.champion)} -> {_number(each.challenger)}, {judged}"
+        )
     return "\n".join([*lines, *(f"  Note: {note}." for note in verdict.notes)])
 
 
@@ -129,8 +140,8 @@ def _origin(cycle: Cycle) -> str:
     commit = f", commit {origin.commit[:12]}" if origin.commit else ""
     seconds = sum(cycle.timings.values())
     return (
-        f"Made with keepfit {origin.keepfit}, Python {origin.python}, scikit-learn {origin.libraries.get('scikit-learn', '?')}; settings "
-        f"{origin.config[:12]}, code {origin.code[:12]}{commit}, seed {origin.seed}; {seconds:.1f} s of work."
+        f"Made with keepfit {origin.keepfit}, Python {origin.python}, scikit-learn "
+        f"{origin.libraries.get('scikit-learn', '?')}; settings {origin.config[:12]}, code {origin.code[:12]}{commit}, seed {origin.seed}; {seconds:.1f} s of work."
     )
 
 

@@ -60,7 +60,7 @@ class InboxFiles:
     def identify(self, arrival: Arrival, place: Place) -> Batch | None:
         path = self._folders[place] / arrival.name
         if not arrival.name.isprintable():
-            raise DataError(f"{ascii(arrival.name)} was left where it is: its name has characters that cannot be shown. Rename it.")
+            raise DataError(f"{arrival.name!a} was left where it is: its name has characters that cannot be shown. Rename it.")
         try:
             digest, size = _hash(path)
         except FileNotFoundError:
@@ -87,7 +87,8 @@ class InboxFiles:
                 _write_note(self._folders[to] / (moved.name + NOTE_SUFFIX), batch, note)
         except OSError as error:
             raise Unavailable(
-                f"{batch.name} could not be moved to {self._folders[to]}: {error.strerror}. It was left whole; mend that and run again."
+                f"{batch.name} could not be moved to {self._folders[to]}: {error.strerror}. "
+                "It was left whole; mend that and run again."
             ) from error
         return moved
 
@@ -123,9 +124,11 @@ class InboxFiles:
                 path = self._folders[place] / name
                 if path.exists() and (place is batch.place or _hash(path)[0] == batch.id):
                     return path
-        raise DataError(f"{batch.name} has vanished from {self._folders[batch.place]}. It is left out; put it back to have it used.")
+        raise DataError(
+            f"{batch.name} has vanished from {self._folders[batch.place]}. It is left out; put it back to have it used."
+        )
 
-    def _scan(self, place: Place) -> list[tuple[str, os.stat_result]]:
+    def _scan(self, place: Place) -> Sequence[tuple[str, os.stat_result]]:
         folder = self._folders[place]
         found: list[tuple[str, os.stat_result]] = []
         try:
@@ -142,7 +145,9 @@ class InboxFiles:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise Unavailable(f"The folder {folder} cannot be read: {error.strerror}. Give this user the right to read it.") from error
+            raise Unavailable(
+                f"The folder {folder} cannot be read: {error.strerror}. Give this user the right to read it."
+            ) from error
         return sorted(found)
 
     def _is_fresh(self, name: str, status: os.stat_result) -> bool:
@@ -221,7 +226,7 @@ def _as_utf8(content: bytes, encoding: str) -> bytes:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"line {line}: expected {encoding} text, found the byte 0x{content[error.start]:02x}. "
-            "If the file is written otherwise, say so: [data] encoding = \"cp1252\"."
+            'If the file is written otherwise, say so: [data] encoding = "cp1252".'
         ) from None
     except LookupError:
         raise DataError(f"[data] encoding = {encoding!r} is no encoding that Python knows") from None

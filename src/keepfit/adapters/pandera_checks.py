@@ -55,7 +55,8 @@ def _as_check(rule: _Rule, name: str) -> object:
 
     def holds(data: pa.PolarsData) -> pl.LazyFrame:
         broken = rule.broken(pl.col(name)).fill_null(value=False)
-        return data.lazyframe.select(broken.mean().fill_null(0.0) <= rule.allowed)
+        judged: pl.LazyFrame = data.lazyframe.select(broken.mean().fill_null(0.0) <= rule.allowed)
+        return judged
 
     return pa.Check(holds, name=rule.check)
 
@@ -95,7 +96,11 @@ def _finding(series: pl.Series, rule: _Rule) -> Finding:
         check=rule.check,
         column=series.name,
         expected=rule.expected,
-        found=f"{count} of {len(series)} rows that are not" if rule.check != "null_share" else f"{count} of {len(series)}{share}",
+        found=f"{count} of {len(series)} rows that are not"
+        if rule.check != "null_share"
+        else f"{count} of {len(series)}{share}",
         rows=count,
-        examples=examples(series, broken) if rule.check != "null_share" else tuple(f"row {i + 1}" for i in broken.arg_true().head(3)),
+        examples=examples(series, broken)
+        if rule.check != "null_share"
+        else tuple(f"row {i + 1}" for i in broken.arg_true().head(3)),
     )

@@ -1,7 +1,7 @@
 """Frames that keepfit made, as Parquet files with their facts in JSON beside them.
 
-The facts are written first and the frame last, each under a temporary name that is then renamed, so that a frame that is there is
-whole and has its facts. What is there already is never written again.
+The facts are written first and the frame last, each under a temporary name that is then renamed, so that a frame that is
+there is whole and has its facts. What is there already is never written again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class ParquetStore:
         try:
             facts: dict[str, Any] = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{target.with_suffix('.json')} is damaged ({error}): delete it and {target.name}, and run again") from error
+            raise DataError(
+                f"{target.with_suffix('.json')} is damaged ({error}): delete it and {target.name}, and run again"
+            ) from error
         return facts
 
     def load(self, names: Iterable[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -52,7 +54,9 @@ class ParquetStore:
         try:
             return pl.read_parquet(path, columns=list(columns) if columns else None)
         except FileNotFoundError:
-            raise DataError(f"{path} is missing: it was prepared before and has been deleted. Put it back, or the raw file.") from None
+            raise DataError(
+                f"{path} is missing: it was prepared before and has been deleted. Put it back, or the raw file."
+            ) from None
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path} is damaged ({error}): delete it, and run again to prepare it anew") from error
 

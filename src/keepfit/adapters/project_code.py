@@ -1,7 +1,7 @@
 """The Python functions that a project brings along, loaded from its folder without touching sys.path for good.
 
-Every version of the code that has prepared rows is kept by its fingerprint, so that an older champion can still be judged on the
-features it was trained on.
+Every version of the code that has prepared rows is kept by its fingerprint, so that an older champion can still be judged on
+the features it was trained on.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class FolderCode:
         except KeepfitError:
             raise
         except Exception as error:
-            raise UserCodeError(f"{self._functions[role]} failed{_place(error, self._folder)}: {type(error).__name__}: {error}") from error
+            raise UserCodeError(
+                f"{self._functions[role]} failed{_place(error, self._folder)}: {type(error).__name__}: {error}"
+            ) from error
 
     def _module(self, name: str) -> ModuleType:
         if name not in self._modules:

@@ -77,7 +77,7 @@ class FunctionMetric:
         return FunctionStatistics(lambda chosen: self.function(rows.iloc[chosen]), len(truth), groups)
 
 
-class _Known(BaseEstimator):
+class _Known(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator whose predictions are known; its data are row numbers."""
 
     def __init__(self, predictions: Predictions) -> None:
@@ -90,22 +90,22 @@ class _Known(BaseEstimator):
         return True
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        return self.predictions.values[rows.ravel()]
+        return np.asarray(self.predictions.values[rows.ravel()])
 
 
-class _KnownNumbers(RegressorMixin, _Known):
+class _KnownNumbers(RegressorMixin, _Known):  # type: ignore[misc]
     pass
 
 
-class _KnownClasses(ClassifierMixin, _Known):
+class _KnownClasses(ClassifierMixin, _Known):  # type: ignore[misc]
     @property
     def classes_(self) -> np.ndarray:
         return np.array(self.predictions.classes or np.unique(self.predictions.values.astype(str)), dtype=str)
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        return self.predictions.values[rows.ravel()].astype(str)
+        return np.asarray(self.predictions.values[rows.ravel()], dtype=str)
 
     def predict_proba(self, rows: np.ndarray) -> np.ndarray:
         if self.predictions.probabilities is None:
             raise ValueError("the model gives no probabilities")
-        return self.predictions.probabilities[rows.ravel()]
+        return np.asarray(self.predictions.probabilities[rows.ravel()])

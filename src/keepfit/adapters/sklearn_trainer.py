@@ -1,7 +1,7 @@
 """Trains scikit-learn estimators, or whatever the project's own function returns.
 
-All that is fitted (imputers, scalers, encoders, vocabularies) is inside one pipeline, fitted on training rows only. Candidates and
-their settings are chosen by cross-validation inside those rows, with folds that keep together what belongs together.
+All that is fitted (imputers, scalers, encoders, vocabularies) is inside one pipeline, fitted on training rows only. Candidates
+and their settings are chosen by cross-validation inside those rows, with folds that keep together what belongs together.
 """
 
 from __future__ import annotations
@@ -88,12 +88,13 @@ class SklearnTrainer:
         self._check(rows, features)
         seed = self._config.train.seed
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - for the user's code and libraries that draw from it
-        with joblib.parallel_config(n_jobs=self._config.engine.workers):
+        np.random.seed(seed % 2**32)
+        with joblib.parallel_config(n_jobs=self._config.engine.workers), threadpool_limits(_threads(rows, features)):
             if self._own is not None:
                 return self._train_own(rows, features)
             options = list(self._options(rows[list(features)]))
-            scores = self._cross_validate(options, rows, features) if len(options) > 1 else [None]
+            considered = _last(rows, size) if (size := self._fixed_window()) else rows
+            scores = self._cross_validate(options, considered, features) if len(options) > 1 else [None]
             best = options[self._best(scores)]
             window, chosen, window_scores = self._window(best, rows, features)
             fitted = self._fit(best, chosen, features)
@@ -120,7 +121,11 @@ class SklearnTrainer:
         for settings in self._candidates():
             estimator = self._estimator(settings)
             name = settings.name or type(estimator).__name__
-            steps = [("columns", self._columns(frame)), ("estimator", estimator)] if settings.preprocess else [("estimator", estimator)]
+            steps = (
+                [("columns", self._columns(frame)), ("estimator", estimator)]
+                if settings.preprocess
+                else [("estimator", estimator)]
+            )
             pipeline = Pipeline(steps)
             for parameters in self._searched(settings):
                 _check_parameters(name, pipeline, parameters)
@@ -139,7 +144,9 @@ class SklearnTrainer:
             estimator = self._build(settings.build)
         else:
             estimator = _imported(settings.estimator or "")(**settings.parameters)
-        seeded = {name: self._config.train.seed for name, given in estimator.get_params().items() if _is_seed(name) and given is None}
+        seeded = {
+            name: self._config.train.seed for name, given in estimator.get_params().items() if _is_seed(name) and given is None
+        }
         return estimator.set_params(**seeded)
 
     def _searched(self, settings: CandidateSettings) -> Sequence[dict[str, Any]]:
@@ -179,11 +186,10 @@ class SklearnTrainer:
         if not folds:
             return [None] * len(options)
         work = [(option, training, judging) for option in options for training, judging in folds]
-        with threadpool_limits(1):  # the folds share the cores; libraries that take all of them for each would stand in line
-            found = joblib.Parallel(prefer="threads")(
-                joblib.delayed(self._score)(option, rows.iloc[training], rows.iloc[judging], features)
-                for option, training, judging in work
-            )
+        found = joblib.Parallel(prefer="threads")(
+            joblib.delayed(self._score)(option, rows.iloc[training], rows.iloc[judging], features)
+            for option, training, judging in work
+        )
         by_option = np.array(found, dtype=float).reshape(len(options), len(folds))
         return [float(mean) if np.isfinite(mean) else None for mean in by_option.mean(axis=1)]
 
@@ -206,15 +212,15 @@ class SklearnTrainer:
         if groups is not None:
             count = min(wanted, len(set(groups)))
             kind = StratifiedGroupKFold if self._classes else GroupKFold
-            return kind(count).split(rows, target, groups) if count > 1 else iter(())
+            return iter(list(kind(count).split(rows, target, groups)) if count > 1 else ())
         if held_out_by(self._config) == "time":
-            return TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows) if len(rows) > 2 else iter(())
+            return iter(list(TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows)) if len(rows) > 2 else ())
         rarest = int(np.unique(target, return_counts=True)[1].min()) if self._classes else len(rows)
         count = min(wanted, rarest)
         if count < 2:
             return iter(())
         kind = StratifiedKFold if self._classes else KFold
-        return kind(count, shuffle=True, random_state=seed).split(rows, target)
+        return iter(list(kind(count, shuffle=True, random_state=seed).split(rows, target)))
 
     def _best(self, scores: Sequence[float | None]) -> int:
         """Index of the best score; the first of equals, and the first candidate where nothing could be scored."""
@@ -225,9 +231,9 @@ class SklearnTrainer:
         self, option: _Option, rows: pd.DataFrame, features: Sequence[str]
     ) -> tuple[str, pd.DataFrame, tuple[CandidateScore, ...]]:
         """The rows to train on: all, those of the last batches, or whichever predicts the latest batches best."""
-        window = self._config.retrain.window
-        if window.startswith("last"):
-            return window, _last(rows, int(window.split()[1])), ()
+        window, size = self._config.retrain.window, self._fixed_window()
+        if size is not None:
+            return window, _last(rows, size), ()
         if window == "all":
             return "all", rows, ()
         before, latest = _hold_back_latest(rows)
@@ -245,6 +251,11 @@ class SklearnTrainer:
         ]
         return names[best], chosen, tuple(tried)
 
+    def _fixed_window(self) -> int | None:
+        """N of the window "last N"; None where it is not one."""
+        window = self._config.retrain.window
+        return int(window.split()[1]) if window.startswith("last") else None
+
     # --------------------------------------------------------------------------------------------------------- fitting
 
     def _fit(self, option: _Option, rows: pd.DataFrame, features: Sequence[str]) -> Any:
@@ -258,12 +269,13 @@ class SklearnTrainer:
 
     def _train_own(self, rows: pd.DataFrame, features: Sequence[str]) -> Trained:
         assert self._own is not None  # noqa: S101 - the caller has looked
-        window, chosen, _ = "all", rows, ()
-        if self._config.retrain.window.startswith("last"):
-            window, chosen = self._config.retrain.window, _last(rows, int(self._config.retrain.window.split()[1]))
+        size = self._fixed_window()
+        window, chosen = (self._config.retrain.window, _last(rows, size)) if size else ("all", rows)
         model = self._own(chosen[list(features)].reset_index(drop=True), self._target(chosen))
         if not hasattr(model, "predict"):
-            raise DataError(f"{self._config.train.function} returned {type(model).__name__}: expected a fitted model with predict")
+            raise DataError(
+                f"{self._config.train.function} returned {type(model).__name__}: expected a fitted model with predict"
+            )
         return Trained(
             model=model, name=self._config.train.function or "", parameters={}, window=window, rows=len(chosen), scores=()
         )
@@ -284,7 +296,9 @@ def _imported(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise ConfigError(f"[[train.candidates]] estimator = {name!r} cannot be imported: {error}. Install it, or mend the name.") from error
+        raise ConfigError(
+            f"[[train.candidates]] estimator = {name!r} cannot be imported: {error}. Install it, or mend the name."
+        ) from error
     except AttributeError:
         raise ConfigError(f"[[train.candidates]] estimator = {name!r}: {module} has no {attribute}") from None
 
@@ -295,6 +309,12 @@ def _check_parameters(name: str, pipeline: Pipeline, parameters: dict[str, Any])
     if unknown:
         near = sorted(parameter for parameter in known if parameter.startswith("estimator__"))
         raise ConfigError(f"[[train.candidates]] {name}: search names {unknown[0]!r}; known are {', '.join(near)}")
+
+
+def _threads(rows: pd.DataFrame, features: Sequence[str]) -> int | None:
+    """Threads for linear algebra and boosting inside one fit: one for small data, where several only wait for each other
+    (fifteen times slower beside another busy process, measured), and the libraries' own choice for large."""
+    return 1 if len(rows) * len(features) < 5_000_000 else None
 
 
 def _is_seed(name: str) -> bool:
@@ -325,5 +345,3 @@ def _hold_back_latest(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     latest = set(sizes.index[-count:]) if count < len(sizes) else set()
     inside = rows[FILE].isin(latest)
     return (rows[~inside], rows[inside]) if latest else (rows[:0], rows)
-
-

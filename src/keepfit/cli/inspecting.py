@@ -46,7 +46,11 @@ def status(project: ProjectOption = Path(), json: JsonOption = False, verbose: V
         return
     champion, cycle, lease = now["champion"], now["last_cycle"], now["lease"]
     fact(f"project   {now['project']}")
-    fact(f"champion  version {champion.to_version} since {_time(champion.at)} ({champion.kind})" if champion else "champion  none yet")
+    fact(
+        f"champion  version {champion.to_version} since {_time(champion.at)} ({champion.kind})"
+        if champion
+        else "champion  none yet"
+    )
     fact("batches   " + ", ".join(f"{count} {state}" for state, count in now["batches"].items()))
     if cycle is not None:
         ended = cycle.outcome.value if cycle.outcome else f"unfinished after {cycle.stage}"

@@ -13,7 +13,9 @@ from keepfit.errors import ConfigError
 
 @verb
 def init(
-    first: Annotated[str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")],
+    first: Annotated[
+        str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")
+    ],
     second: Annotated[str | None, typer.Argument(metavar="", show_default=False)] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A CSV, Parquet or JSON Lines file of your own.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
@@ -42,7 +44,9 @@ def init(
 
 @verb
 def demo(
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where to make the project; a temporary folder without.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to make the project; a temporary folder without.")
+    ] = None,
     days: Annotated[int, typer.Option("--days", min=2, max=365, help="Days to play.")] = 30,
     json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`

@@ -1,7 +1,7 @@
 """The ten stages of the loop, one a file. `keepfit.cycle.STAGES` says in which order.
 
-    stage(cycle, ports, config) -> the cycle with its own part filled in
-                                   or raises Stop(outcome, reason, cycle)
+stage(cycle, ports, config) -> the cycle with its own part filled in
+                               or raises Stop(outcome, reason, cycle)
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from keepfit.records import Cycle, Outcome
 
 
-class Stop(Exception):  # noqa: N818 - not an error: the cycle has come to its end
+class Stop(Exception):
     """Ends the cycle with an outcome and a reason; carries the cycle as far as the stage has filled it."""
 
     def __init__(self, outcome: Outcome, reason: str, cycle: Cycle) -> None:

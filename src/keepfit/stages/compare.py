@@ -17,7 +17,6 @@ from keepfit.records import (
     Interval,
     ModelVersion,
     Outcome,
-    Place,
     Verdict,
 )
 from keepfit.rows import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
@@ -65,17 +64,31 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     raise Stop(Outcome.INCONCLUSIVE if inconclusive else Outcome.KEPT_CHAMPION, verdict.reason, cycle)
 
 
-def _holdout(
-    champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: Config
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _holdout(champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The labelled holdout rows, as the challenger knows them and as the champion does."""
-    batches: Sequence[Batch] = usable(cycle, ports, config)
-    if champion is not None and config.promote.holdout == "new":
-        fresh = [batch for batch in batches if batch.place is Place.INBOX]
-        batches = fresh or batches  # forced without new data: all held-out rows judge
-    today = load_rows(batches, ports.code, ports, config, holdout=True)
-    before = today if champion is None else rows_as_known_to(champion, batches, ports, config, holdout=True)
+    batches = usable(cycle, ports, config)
+    if champion is None:
+        rows = labelled(load_rows(batches, ports.code, ports, config, holdout=True))
+        return rows, rows
+    judging = batches[len(batches) - _judging_count(batches, cycle, ports, config) :]
+    today = load_rows(judging, ports.code, ports, config, holdout=True)
+    before = rows_as_known_to(champion, judging, ports, config, holdout=True)
     return labelled(today), labelled(before)
+
+
+def _judging_count(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: Config) -> int:
+    """How many of the latest batches judge: as many as are asked for, and more where their held-out rows are too few."""
+    window = config.promote.holdout
+    if window == "all":
+        return len(batches)
+    new = {batch.id for batch in cycle.batches}
+    wanted = sum(batch.id in new for batch in batches) if window == "new" else int(window.split()[1])
+    rows = 0
+    for count, batch in enumerate(reversed(batches), 1):
+        rows += len(labelled(load_rows([batch], ports.code, ports, config, holdout=True)))
+        if count >= max(wanted, 1) and rows >= config.promote.min_holdout:
+            return count
+    return len(batches)
 
 
 def _judge(model: Any, rows: pd.DataFrame, common: pd.DataFrame, ports: Ports, config: Config) -> Judged | None:
@@ -265,7 +278,9 @@ def _under_slices(
     verdict = replace(verdict, slices=judged)
     if not failed or not verdict.passed:
         return verdict
-    reason = f"{failed[0].column} = {failed[0].value}: {failed[0].reason}" + (f" (and {len(failed) - 1} more)" if failed[1:] else "")
+    reason = f"{failed[0].column} = {failed[0].value}: {failed[0].reason}" + (
+        f" (and {len(failed) - 1} more)" if failed[1:] else ""
+    )
     return replace(verdict, passed=False, conclusion=Conclusion.REJECTED, reason=f"a slice fails: {reason}")
 
 

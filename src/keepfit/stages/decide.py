@@ -31,8 +31,8 @@ def decide(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
 def conclude(signals: Sequence[Signal], obstacles: Sequence[Signal]) -> Decision:
     """The decision from its signals: any that fired calls for a retraining, unless an obstacle forbids it.
 
-    A retraining that performance calls for and an obstacle forbids is an ALERT: the harm goes on and a person must know. Without
-    a signal the reasons are the closest ones, those that had too little evidence first.
+    A retraining that performance calls for and an obstacle forbids is an ALERT: the harm goes on and a person must know.
+    Without a signal the reasons are the closest ones, those that had too little evidence first.
     """
     fired = [signal for signal in signals if signal.fired]
     blocked = [signal for signal in obstacles if signal.fired]
@@ -43,7 +43,9 @@ def conclude(signals: Sequence[Signal], obstacles: Sequence[Signal]) -> Decision
         harm = any(signal.name in ("floor", "degradation", "no_champion") for signal in fired)
         reasons = tuple(signal.reason for signal in (*fired, *blocked))
         return Decision(action=Action.ALERT if harm else Action.NO_ACTION, reasons=reasons, signals=everything)
-    quiet = sorted((signal for signal in signals if signal.name not in ("forced", "no_champion")), key=lambda signal: signal.enough)
+    quiet = sorted(
+        (signal for signal in signals if signal.name not in ("forced", "no_champion")), key=lambda signal: signal.enough
+    )
     reasons = tuple(signal.reason for signal in quiet) or ("no trigger is set, so nothing calls for a retraining",)
     return Decision(action=Action.NO_ACTION, reasons=reasons, signals=everything)
 
@@ -220,7 +222,9 @@ def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config
     if champion is not None and last is not None and retrain.cooldown:
         rest = retrain.cooldown - (cycle.started_at - last.at)
         if rest > timedelta(0):
-            reason = f"the last training was {words(cycle.started_at - last.at)} ago and the cool-down is {words(retrain.cooldown)}"
+            reason = (
+                f"the last training was {words(cycle.started_at - last.at)} ago and the cool-down is {words(retrain.cooldown)}"
+            )
             source = config.source("retrain.cooldown")
             yield Signal(name="cooldown", fired=True, reason=reason, source=source, would_change=f"another {words(rest)}")
     if champion is not None and retrain.budget is not None:

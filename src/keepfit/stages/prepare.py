@@ -71,7 +71,9 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
         key = frame[data.unit].cast(pl.String).fill_null("") + batch.id
     else:
         seen = [name for name in frame.columns if name not in (data.id, data.time)]
-        key = frame.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("\0") for name in seen], separator="\1")).to_series()
+        key = frame.select(
+            pl.concat_str([pl.col(name).cast(pl.String).fill_null("\0") for name in seen], separator="\1")
+        ).to_series()
     late = pl.Series([False] * frame.height, dtype=pl.Boolean)
     if by == "time":
         moments = frame[_named(data.time, "time")]
@@ -118,7 +120,7 @@ def _known_sides(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: C
 
 
 def _divide(keys: pl.DataFrame, known: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """The side of every key: what is known stays; of the others the share with the lowest digests, stratum by stratum, judges."""
+    """The side of every key: what is known stays; of the others the share with the lowest digests judges, by stratum."""
     distinct = keys.group_by(KEY).agg(pl.col("stratum").sort().first())
     fresh = distinct.join(known, on=KEY, how="anti").sort("stratum", KEY)
     divided = []
