@@ -1,0 +1,56 @@
+"""What a model version says of itself, in tags; the same in every registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from keepfit.records import ModelVersion
+
+REFERENCE_PATH = "reference/reference.parquet"  # artifact with the rows that stand for what the model was trained on
+PROFILE_PATH = "reference/profile.json"  # artifact with their profile
+
+
+class Tag(StrEnum):
+    """The tags that are read back; any others are kept for people to look at."""
+
+    # written by the registry
+    CYCLE = "keepfit.cycle"
+    CONTENT_HASH = "keepfit.content_hash"
+    REFERENCE = "keepfit.reference"  # where the reference rows are
+    PROFILE = "keepfit.profile"  # where their profile is, when it was registered too
+    # given with the registration, or by `annotate`
+    TRAINED_AT = "keepfit.trained_at"  # ISO 8601; the version's creation when absent
+    CODE = "keepfit.code"
+    METRIC = "keepfit.metric"
+    VALUE = "keepfit.value"  # of the metric, on the holdout the version was accepted on
+    VALUE_LOW = "keepfit.value_low"  # its interval
+    VALUE_HIGH = "keepfit.value_high"
+    OUTSIDE = "keepfit.outside"  # "true" when it was registered from a file
+
+
+def described(name: str, version: str, run: str, tags: Mapping[str, str], created: datetime) -> ModelVersion:
+    """The record of a version from its tags. A version without a cycle was made elsewhere."""
+    return ModelVersion(
+        name=name,
+        version=version,
+        run_id=run,
+        uri=f"models:/{name}/{version}",
+        cycle=tags.get(Tag.CYCLE),
+        metric=tags.get(Tag.METRIC),
+        reference=_number(tags.get(Tag.VALUE)),
+        reference_low=_number(tags.get(Tag.VALUE_LOW)),
+        reference_high=_number(tags.get(Tag.VALUE_HIGH)),
+        trained_at=datetime.fromisoformat(tags[Tag.TRAINED_AT]) if Tag.TRAINED_AT in tags else created,
+        content_hash=tags.get(Tag.CONTENT_HASH),
+        code=tags.get(Tag.CODE),
+        outside=tags.get(Tag.OUTSIDE) == "true" or Tag.CYCLE not in tags,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # a person wrote it in MLflow
+        return None
