@@ -16,13 +16,29 @@ if TYPE_CHECKING:
     from keepfit.testing.clock import SetClock as SetClock
     from keepfit.testing.ledger_contract import LedgerContract as LedgerContract
     from keepfit.testing.memory_ledger import MemoryLedger as MemoryLedger
+    from keepfit.testing.memory_registry import MemoryRegistry as MemoryRegistry
+    from keepfit.testing.memory_registry import MemoryTracker as MemoryTracker
+    from keepfit.testing.registry_contract import RegistryContract as RegistryContract
+    from keepfit.testing.registry_contract import TrackerContract as TrackerContract
 
-__all__ = ["LedgerContract", "MemoryLedger", "SetClock"]
+__all__ = [
+    "LedgerContract",
+    "MemoryLedger",
+    "MemoryRegistry",
+    "MemoryTracker",
+    "RegistryContract",
+    "SetClock",
+    "TrackerContract",
+]
 
 _HOMES = {  # loaded when first used: the contract needs pytest, the rest does not
     "LedgerContract": "keepfit.testing.ledger_contract",
     "MemoryLedger": "keepfit.testing.memory_ledger",
+    "MemoryRegistry": "keepfit.testing.memory_registry",
+    "MemoryTracker": "keepfit.testing.memory_registry",
+    "RegistryContract": "keepfit.testing.registry_contract",
     "SetClock": "keepfit.testing.clock",
+    "TrackerContract": "keepfit.testing.registry_contract",
 }
 
 

@@ -1,0 +1,115 @@
+"""The way to one MLflow, and its errors in keepfit's words.
+
+Only the client object is used, never `mlflow.set_tracking_uri` or an active run, so that nothing outside of keepfit changes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from keepfit.errors import ConfigError, KeepfitError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow reads these when it is imported or used; who has set them is not overruled. Its own patience is seven retries of
+# 120 seconds, it reports its use to its makers, and it prints addresses on standard output.
+DEFAULTS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+LOCAL = "sqlite:///"
+
+
+class Connection:
+    """A lazily opened client. `url` is sqlite:///… , http(s)://… or whatever else MLflow takes as a tracking address."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.shown = re.sub(r"//[^/@\s]*@", "//", url)  # without user and password
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        """Imported and opened at the first use: MLflow takes two seconds to import, two more to make an empty database."""
+        if self._client is None:
+            for name, value in DEFAULTS.items():
+                os.environ.setdefault(name, value)
+            with self.translated():
+                self._check_file()
+                from mlflow import MlflowClient
+
+                self._client = MlflowClient(self.url, self.url)
+        return self._client
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns every error of MLflow and what lies beneath it into keepfit's."""
+        try:
+            yield
+        except KeepfitError:
+            raise
+        except Exception as error:
+            if (translation := self._translate(error)) is None:
+                raise
+            raise translation from None  # the original may tell the password
+
+    def _translate(self, error: Exception) -> KeepfitError | None:
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if not isinstance(error, MlflowException | RequestException | SQLAlchemyError | OSError | sqlite3.Error):
+            return None
+        text = re.sub(r"//[^/@\s]*@", "//", str(error)).strip().split("\n")[0][:500]
+        match getattr(error, "error_code", None):
+            case "RESOURCE_DOES_NOT_EXIST":
+                return NotFound(f"MLflow at {self.shown} does not have it: {text}")
+            case "UNAUTHENTICATED" | "PERMISSION_DENIED" | "CUSTOMER_UNAUTHORIZED":
+                return ConfigError(
+                    f"MLflow at {self.shown} lets nobody in with these credentials: {text}. Set MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+                )
+            case "INVALID_PARAMETER_VALUE":
+                return ConfigError(f"MLflow at {self.shown} does not accept this: {text}")
+        return Unavailable(
+            f"MLflow at {self.shown} does not answer as it should: {text}. Check that it is running, that its disk is not full "
+            "and that [tracking] url is right; nothing is lost, run again."
+        )
+
+    def _check_file(self) -> None:
+        """MLflow tries a database that cannot be opened ten times, for more than a minute: look first."""
+        if not self.url.startswith(LOCAL):
+            return
+        file = Path(unquote(self.url.removeprefix(LOCAL).partition("?")[0]))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):  # raises the reason when it cannot be written
+            pass
+        with file.open("rb") as opened:
+            start = opened.read(16)
+        if start and start != b"SQLite format 3\x00":
+            raise ConfigError(f"{file} is not an SQLite database. Correct [tracking] url, or move the file away.")
+
+
+def quoted(text: str) -> str:
+    """A text as MLflow's filters take it."""
+    if "'" not in text:
+        return f"'{text}'"
+    if '"' not in text:
+        return f'"{text}"'
+    raise ConfigError(f"{text}: a name can hold single or double quotes, not both.")
+
+
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}

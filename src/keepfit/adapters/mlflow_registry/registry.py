@@ -1,0 +1,228 @@
+"""The model registry in MLflow: versions by alias, never by stage."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from keepfit.adapters.mlflow_registry.connection import Connection, quoted, texts
+from keepfit.adapters.mlflow_registry.folder import complete
+from keepfit.adapters.mlflow_registry.runs import Runs
+from keepfit.errors import AliasMoved, ConfigError, ModelRefused, NotFound, Unavailable
+from keepfit.ports import Model, ModelFormat, Registration, StoredModel
+from keepfit.records import ModelVersion
+from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
+
+PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
+
+
+class MlflowRegistry:
+    """`Registry` over MLflow 3, on a database or a server.
+
+    `artifacts` is the folder for files when the experiment must be made; with a server leave it out, the server knows.
+    `formats` are tried in their order; the first that knows a model stores it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        experiment: str,
+        name: str,
+        formats: Sequence[ModelFormat],
+        *,
+        alias: str = "champion",
+        run_name: str = "ModelRetraining",
+        artifacts: Path | None = None,
+    ) -> None:
+        if not name.strip() or set(name) & set("/:"):
+            raise ConfigError(f"{name!r} cannot name a registered model: MLflow takes any characters but / and :.")
+        quoted(name)  # raises ConfigError
+        self._name = name
+        self._alias = alias
+        self._run_name = run_name
+        self._formats = tuple(formats)
+        self._connection = Connection(url)
+        self._runs = Runs(self._connection, experiment, artifacts)
+
+    def champion(self) -> ModelVersion | None:
+        with self._connection.translated():
+            number = self._aliases().get(self._alias)
+            return None if number is None else self._described(self._version(number))
+
+    def register(self, registration: Registration) -> ModelVersion:
+        with self._connection.translated():
+            if (found := self._registered(registration.cycle)) is not None:
+                return self._described(found)
+            run = self._runs.find(self._run_name, registration.cycle)
+        if run is None:
+            predictions = registration.trained.model.predict(registration.features)  # may run the user's code
+            with self._connection.translated(), tempfile.TemporaryDirectory(prefix="keepfit-") as place:
+                run = self._log(registration, predictions, Path(place))
+        with self._connection.translated():
+            return self._described(self._create_version(run, registration))
+
+    def load(self, version: str) -> tuple[ModelVersion, Model]:
+        with self._connection.translated():
+            found = self._version(version)
+            described = self._described(found)
+            with self._folder(found) as folder:
+                return described, self._open(folder, described)
+
+    def annotate(self, version: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        with self._connection.translated():
+            found = self._version(version)
+            if found.run_id:
+                self._runs.log(found.run_id, {}, metrics, tags)
+            for key, value in texts(tags).items():
+                if found.tags.get(key) != value:
+                    self._connection.client.set_model_version_tag(self._name, str(found.version), key, value)
+
+    def point(self, alias: str, expected: str | None, to: str) -> None:
+        with self._connection.translated():
+            actual = self._aliases().get(alias)
+            if actual == to:
+                return
+            if actual != expected:
+                raise _moved(alias, expected, actual)
+            self._version(to)  # raises NotFound
+            self._connection.client.set_registered_model_alias(self._name, alias, to)
+            if (actual := self._aliases().get(alias)) != to:
+                raise _moved(alias, to, actual)
+
+    # -------------------------------------------------------------------------------------------------------- register
+
+    def _registered(self, cycle: str) -> Any | None:
+        """The version of a cycle whose run is whole, the lowest if there are more."""
+        client = self._connection.client
+        found = client.search_model_versions(f"name = {quoted(self._name)} and tags.`{Tag.CYCLE}` = {quoted(cycle)}")
+        for version in sorted(found, key=lambda version: int(version.version)):
+            info = client.get_run(version.run_id).info
+            if info.status == "FINISHED" and info.lifecycle_stage == "active":
+                return version
+        return None
+
+    def _log(self, registration: Registration, predictions: Any, place: Path) -> Any:
+        """A run with all that belongs to it, the model included. It counts once it is finished."""
+        from mlflow.entities import LoggedModelOutput
+
+        folder = place / "model"
+        folder.mkdir()
+        stored = self._store(registration.trained.model, folder)  # before the run: a refused model leaves nothing behind
+        files = _write_files(registration, place / "files")
+        tags = {**registration.tags, Tag.CONTENT_HASH: stored.content_hash, Tag.REFERENCE: REFERENCE_PATH}
+        if PROFILE_PATH in registration.files:
+            tags[Tag.PROFILE] = PROFILE_PATH
+
+        def fill(experiment: str, run: str) -> None:
+            client = self._connection.client
+            logged = client.create_logged_model(experiment, name="model", source_run_id=run, tags=texts(tags))
+            complete(folder, stored, registration.features, predictions, run=run, model=logged.model_id)
+            client.log_model_artifacts(logged.model_id, str(folder))
+            client.finalize_logged_model(logged.model_id, "READY")
+            client.log_outputs(run, [LoggedModelOutput(logged.model_id, 0)])
+            client.log_artifacts(run, str(files))
+            self._runs.log(run, registration.parameters, registration.metrics, tags)
+
+        return self._runs.do(self._run_name, registration.cycle, fill)
+
+    def _store(self, model: Any, folder: Path) -> StoredModel:
+        for format in self._formats:
+            if (stored := format.store(model, folder)) is not None:
+                format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
+                return stored
+        raise ModelRefused(
+            f"{type(model).__module__}.{type(model).__qualname__} is a kind of model that keepfit cannot store without pickle. "
+            "Return a scikit-learn estimator, one that follows its interface, or a LightGBM Booster."
+        )
+
+    def _create_version(self, run: Any, registration: Registration) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        client = self._connection.client
+        model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+        try:
+            client.create_registered_model(self._name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return client.create_model_version(
+            self._name,
+            model.artifact_location,  # not models:/…, which MLflow looks up under the process's own tracking address
+            run_id=run.info.run_id,
+            tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
+            description=f"{registration.trained.name}, {registration.trained.rows} rows, keepfit cycle {registration.cycle}",
+            model_id=model.model_id,
+        )
+
+    # ------------------------------------------------------------------------------------------------------------ read
+
+    def _aliases(self) -> dict[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return texts(self._connection.client.get_registered_model(self._name).aliases)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+
+    def _version(self, number: str) -> Any:
+        if not number.isascii() or not number.isdigit():
+            raise NotFound(f"{self._name} has no version {number}: versions are whole numbers.")
+        return self._connection.client.get_model_version(self._name, number)
+
+    def _described(self, version: Any) -> ModelVersion:
+        created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        return described(self._name, str(version.version), version.run_id or "", version.tags, created)
+
+    @contextlib.contextmanager
+    def _folder(self, version: Any) -> Iterator[Path]:
+        """The version's files: where they are when they are on this machine, else a copy that is removed afterwards."""
+        from mlflow.artifacts import download_artifacts
+
+        uri = self._connection.client.get_model_version_download_uri(self._name, str(version.version))
+        if (address := urlparse(uri)).scheme in {"", "file"}:
+            local = Path(url2pathname(address.path) if address.scheme else uri)
+            if not local.is_dir():
+                raise Unavailable(f"The files of {self._name} version {version.version} are not at {local}.")
+            yield local
+            return
+        with tempfile.TemporaryDirectory(prefix="keepfit-") as place:
+            yield Path(download_artifacts(artifact_uri=uri, dst_path=place, tracking_uri=self._connection.url))
+
+    def _open(self, folder: Path, version: ModelVersion) -> Model:
+        if pickles := sorted(file.name for file in folder.rglob("*") if file.suffix.lower() in PICKLES):
+            raise ModelRefused(
+                f"{self._name} version {version.version} is stored as {', '.join(pickles)}. Loading a pickle runs whatever is "
+                "in it, so keepfit does not open it. Register the model again without pickle."
+            )
+        for format in self._formats:
+            if (model := format.load(folder, version.content_hash)) is not None:
+                return model
+        raise ModelRefused(f"{self._name} version {version.version} is stored in no format that keepfit loads.")
+
+
+def _write_files(registration: Registration, folder: Path) -> Path:
+    for path, text in registration.files.items():
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or path == REFERENCE_PATH:
+            raise ConfigError(f"{path} cannot be the path of an artifact.")
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    (folder / REFERENCE_PATH).parent.mkdir(parents=True, exist_ok=True)
+    registration.reference.write_parquet(folder / REFERENCE_PATH)
+    return folder
+
+
+def _moved(alias: str, expected: str | None, actual: str | None) -> AliasMoved:
+    def say(version: str | None) -> str:
+        return "no version" if version is None else f"version {version}"
+
+    return AliasMoved(
+        f"The alias {alias} should point to {say(expected)}, and points to {say(actual)}: it was moved meanwhile."
+    )

@@ -1,0 +1,349 @@
+"""Registries and trackers: in memory, MLflow on a database, MLflow on a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import polars as pl
+import pytest
+
+from keepfit.adapters.lightgbm_models import LightgbmModels
+from keepfit.adapters.mlflow_registry import MlflowRegistry, MlflowTracker
+from keepfit.adapters.skops_models import SkopsModels
+from keepfit.errors import ConfigError, ModelRefused, Unavailable
+from keepfit.ports import Registry, Tracker
+from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
+from keepfit.testing.registry_contract import RegistryContract, TrackerContract, classifier, registration, rows
+from keepfit.versions import PROFILE_PATH, Tag
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow on SQLAlchemy 2.1
+
+HERE = Path(__file__).parent
+NAME = "it's 100 % spam (a model)"  # MLflow takes any name without / and :
+
+
+def open_mlflow(url: str, folder: Path | None = None, name: str = NAME) -> MlflowRegistry:
+    formats = [SkopsModels(), LightgbmModels()]
+    return MlflowRegistry(url, f"{name} experiment", name, formats, artifacts=folder)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes 1.7 s to make its tables: once is enough."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    assert open_mlflow(f"sqlite:///{file}").champion() is None
+    return file
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> str:
+    folder = tmp_path / "a folder #1"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    environment = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class TestInMemory(RegistryContract, TrackerContract):
+    @pytest.fixture
+    def open_registry(self) -> Callable[[], Registry]:
+        registry = MemoryRegistry()
+        return lambda: registry
+
+    @pytest.fixture
+    def open_tracker(self) -> Callable[[], Tracker]:
+        tracker = MemoryTracker()
+        return lambda: tracker
+
+
+class TestMlflowOnADatabase(RegistryContract, TrackerContract):
+    @pytest.fixture
+    def open_registry(self, database: str, tmp_path: Path) -> Callable[[], Registry]:
+        return lambda: open_mlflow(database, tmp_path / "art #1")
+
+    @pytest.fixture
+    def open_tracker(self, database: str, tmp_path: Path) -> Callable[[], Tracker]:
+        return lambda: MlflowTracker(database, "runs", artifacts=tmp_path / "art #1")
+
+
+class TestMlflowOnAServer(RegistryContract, TrackerContract):
+    @pytest.fixture
+    def open_registry(self, server: str) -> Callable[[], Registry]:
+        name = f"model {uuid.uuid4()}"
+        return lambda: open_mlflow(server, name=name)
+
+    @pytest.fixture
+    def open_tracker(self, server: str) -> Callable[[], Tracker]:
+        name = f"runs {uuid.uuid4()}"
+        return lambda: MlflowTracker(server, name)
+
+
+# ------------------------------------------------------------------------------------------------------ for MLflow alone
+
+
+@pytest.fixture
+def client(database: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(database, database)
+
+
+def test_all_of_a_registration_is_in_mlflow(database: str, client: Any, tmp_path: Path) -> None:
+    files = {"code/features.py": "x = 1\n", PROFILE_PATH: "{}"}
+    made = open_mlflow(database, tmp_path / "art").register(registration("c1", files=files))
+    run = client.get_run(made.run_id)
+    assert run.info.run_name == "ModelRetraining"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"C": "1"}
+    assert run.data.metrics == {"f1": 0.5}
+    folder = Path(client.download_artifacts(made.run_id, ""))
+    assert (folder / "code/features.py").read_text() == "x = 1\n"
+    version = client.get_model_version(NAME, "1")
+    assert pl.read_parquet(folder / version.tags[Tag.REFERENCE]).height == len(rows())
+    assert version.tags[Tag.PROFILE] == PROFILE_PATH
+    assert version.tags["keepfit.data"] == "0123"
+    assert version.tags[Tag.CYCLE] == "c1"
+    assert "c1" in version.description
+    model = client.search_logged_models([run.info.experiment_id])[0]
+    assert (model.status.value, model.source_run_id) == ("READY", made.run_id)
+
+
+def test_a_profile_that_is_not_there_is_not_promised(database: str, client: Any, tmp_path: Path) -> None:
+    open_mlflow(database, tmp_path / "art").register(registration("c1"))
+    assert Tag.PROFILE not in client.get_model_version(NAME, "1").tags
+
+
+def test_plain_mlflow_opens_the_model(database: str, tmp_path: Path) -> None:
+    registry = open_mlflow(database, tmp_path / "art")
+    registry.register(registration("c1"))
+    registry.point("champion", None, "1")
+    script = """
+import json, sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+uri = f"models:/{sys.argv[2]}@champion"
+model = mlflow.pyfunc.load_model(uri)
+assert model.metadata.get_input_schema().input_names() == ["text", "size"]
+example = model.metadata.load_input_example(mlflow.artifacts.download_artifacts(uri))
+print(json.dumps([list(model.predict(example)), list(mlflow.sklearn.load_model(uri).predict(example))]))
+print(open(mlflow.pyfunc.get_model_dependencies(uri)).read())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, database, NAME], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [str(label) for label in classifier().predict(rows()[["text", "size"]].head(5))]
+    assert done.stdout.startswith(str([expected, expected]).replace("'", '"'))
+    assert "scikit-learn==" in done.stdout
+    assert "mlflow==" in done.stdout
+
+
+def test_a_booster_is_kept_in_its_own_format_and_plain_mlflow_opens_it(database: str, client: Any, tmp_path: Path) -> None:
+    import lightgbm
+
+    frame = rows()[["size"]]
+    data = lightgbm.Dataset(frame, rows()["label"] == "spam")
+    booster = lightgbm.train({"objective": "binary", "verbose": -1, "seed": 1, "num_threads": 1}, data, num_boost_round=3)
+    booster.classes_ = ("ham", "spam")
+    registry = open_mlflow(database, tmp_path / "art")
+    registry.register(registration("c1", booster, features=frame.head(5)))
+    predictions = registry.load("1")[1].predict(frame)
+    assert set(predictions.values) == {"ham", "spam"}
+    place = stored_file(client, "1").parent
+    assert not (place / "model.skops").exists()
+    script = "import sys, mlflow; print(mlflow.pyfunc.load_model(sys.argv[1]).metadata.flavors['lightgbm']['model_class'])"
+    script += "; print(mlflow.lightgbm.load_model(sys.argv[1]).num_trees())"
+    done = subprocess.run([sys.executable, "-c", script, str(place)], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.stdout.split() == ["lightgbm.basic.Booster", "3"], done.stderr
+
+
+def test_nothing_global_is_left_behind(database: str, tmp_path: Path) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    open_mlflow(database, tmp_path / "art").register(registration("c1"))
+    assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == before
+    assert mlflow.active_run() is None
+
+
+def test_a_deleted_version_is_made_again_from_its_run(database: str, client: Any, tmp_path: Path) -> None:
+    registry = open_mlflow(database, tmp_path / "art")
+    first = registry.register(registration("c1"))
+    client.delete_model_version(NAME, "1")
+    again = registry.register(registration("c1"))
+    assert (again.run_id, again.content_hash, again.cycle) == (first.run_id, first.content_hash, "c1")
+
+
+def test_a_changed_file_is_refused(database: str, client: Any, tmp_path: Path) -> None:
+    registry = open_mlflow(database, tmp_path / "art")
+    registry.register(registration("c1"))
+    registry.register(registration("c2", classifier(0.1)))
+    one, two = (stored_file(client, number) for number in ("1", "2"))
+    shutil.copy(two, one)
+    with pytest.raises(ModelRefused, match="sha256"):
+        registry.load("1")
+    registry.load("2")
+
+
+def test_a_pickle_beside_the_model_is_refused(database: str, client: Any, tmp_path: Path) -> None:
+    registry = open_mlflow(database, tmp_path / "art")
+    registry.register(registration("c1"))
+    (stored_file(client, "1").parent / "model.pkl").write_bytes(b"anything")
+    with pytest.raises(ModelRefused, match=r"model\.pkl"):
+        registry.load("1")
+
+
+def test_lost_files_are_said_to_be_lost(database: str, client: Any, tmp_path: Path) -> None:
+    registry = open_mlflow(database, tmp_path / "art")
+    registry.register(registration("c1"))
+    shutil.rmtree(stored_file(client, "1").parent)
+    with pytest.raises(Unavailable, match="version 1"):
+        registry.load("1")
+
+
+def stored_file(client: Any, version: str) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(client.get_model_version_download_uri(NAME, version))) / "model.skops"
+
+
+def test_a_refused_model_leaves_nothing_behind(database: str, client: Any, tmp_path: Path) -> None:
+    class Odd:
+        def predict(self, frame: Any) -> list[str]:
+            return ["ham"] * len(frame)
+
+    with pytest.raises(ModelRefused, match="without pickle"):
+        open_mlflow(database, tmp_path / "art").register(registration("c1", Odd()))
+    assert client.search_registered_models() == []
+    assert [run for found in client.search_experiments() for run in client.search_runs([found.experiment_id])] == []
+
+
+def test_a_version_that_somebody_else_registered_is_known_as_such(database: str, client: Any, tmp_path: Path) -> None:
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, str(tmp_path))
+    client.set_registered_model_alias(NAME, "champion", "1")
+    registry = open_mlflow(database)
+    champion = registry.champion()
+    assert champion is not None
+    assert (champion.cycle, champion.outside) == (None, True)
+    with pytest.raises(ModelRefused, match="no format"):
+        registry.load("1")
+    registry.annotate("1", {"f1": 0.5}, {Tag.VALUE: "about a half"})
+    assert registry.champion().reference is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "a:b", "'\""])
+def test_a_name_that_mlflow_does_not_take_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ConfigError):
+        open_mlflow("sqlite:///nowhere.db", name=name)
+
+
+def test_a_server_that_is_away_is_named_without_its_password() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        open_mlflow(f"http://me:secret@127.0.0.1:{port}").champion()
+    assert time.monotonic() - started < 10
+    assert f"http://127.0.0.1:{port}" in str(caught.value)
+    assert "run again" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_file_that_is_no_database_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("these are my notes")
+    with pytest.raises(ConfigError, match=r"notes\.db"):
+        open_mlflow(f"sqlite:///{tmp_path}/notes.db").champion()
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable):
+        open_mlflow(f"sqlite:///{tmp_path}/file/mlflow.db").champion()
+
+
+def test_a_full_disk_is_unavailable_and_the_cycle_registers_later(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    registry = open_mlflow(database, tmp_path / "art")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifacts", full)
+        with pytest.raises(Unavailable, match="No space left"):
+            registry.register(registration("c1"))
+    assert registry.register(registration("c1")).version == "1"
+
+
+def test_a_deleted_experiment_is_named(database: str, client: Any, tmp_path: Path) -> None:
+    client.delete_experiment(client.create_experiment("runs"))
+    with pytest.raises(ConfigError, match="restore"):
+        MlflowTracker(database, "runs").record("r", "c1", {}, {})
+
+
+def test_many_and_long_parameters_are_logged(database: str, client: Any) -> None:
+    parameters = {f"p{number}": "x" * 7000 for number in range(250)}
+    run = MlflowTracker(database, "runs").record("r", "c1", parameters, {f"m{number}": 1.0 for number in range(1100)})
+    data = client.get_run(run).data
+    assert (len(data.params), len(data.metrics)) == (250, 1100)
+
+
+def test_a_kill_at_any_instant_leaves_one_whole_version(empty_database: Path) -> None:
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a kill loses no page: a disk would only be slower
+    with tempfile.TemporaryDirectory(dir=memory) as place:
+        done = subprocess.run(
+            [sys.executable, str(HERE / "registry_crash.py"), str(empty_database), place],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) >= 9, done.stdout  # instants at which it was killed
