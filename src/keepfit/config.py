@@ -14,7 +14,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -44,7 +44,10 @@ def _duration(value: Any) -> timedelta:
     if not match:
         raise ValueError("expected a duration such as '90s', '15m', '12h', '7d' or '2w'")
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
-    return timedelta(**{unit: float(match[1])})
+    try:
+        return timedelta(**{unit: float(match[1])})
+    except OverflowError:
+        raise ValueError("expected a shorter duration") from None
 
 
 def _shorter(value: timedelta) -> str:
@@ -52,7 +55,7 @@ def _shorter(value: timedelta) -> str:
     for unit, size in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 Duration = Annotated[
@@ -140,7 +143,7 @@ class Data(Section):
     """Column names as they are written in some files, and what they mean."""
     header: tuple[str, ...] | None = None
     """Column names of CSV files that have no header line."""
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", pattern=r"^[\x01-\x09\x0b\x0c\x0e-!#-\x7e]$")
     """What separates the cells of a CSV file."""
     encoding: str = "utf-8"
     """How CSV and JSON Lines files are encoded; a byte order mark is understood without it."""
@@ -167,6 +170,15 @@ class Data(Section):
     """A file that changed more recently than this is still being written. Up to five seconds are waited for."""
     holdout: Holdout = Holdout()
     """How rows are assigned to training and holdout, once and for good."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Data:
+        folders = {name: PurePath(getattr(self, name)) for name in ("inbox", "archive", "quarantine")}
+        for name, folder in folders.items():
+            inside = [other for other, path in folders.items() if other != name and path.is_relative_to(folder)]
+            if inside:
+                raise ValueError(f"{inside[0]} lies in {name}: expected three folders of which none contains another")
+        return self
 
 
 class Validate(Section):
@@ -412,7 +424,7 @@ class Config(Section):
     def rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as (key, value, source)."""
         dumped = self.model_dump(mode="json", by_alias=True)
-        return [(key, value, self.source(key)) for key, value in _leaves(dumped)]
+        return [(key, _without_password(value), self.source(key)) for key, value in _leaves(dumped)]
 
     def fingerprint(self, *sections: str) -> str:
         """sha256 of the named sections, of all where none is named; equal for equal settings."""
@@ -445,15 +457,19 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}
 
 
+def _without_password(value: Any) -> Any:
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", value) if isinstance(value, str) else value
+
+
 def _from_file(root: Path) -> dict[str, Any]:
     path = root / FILE_NAME
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         raise ProjectNotFound(
             f"There is no {FILE_NAME} in {root}. Name the project's folder with --project, or make one with `keepfit init`."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -15,6 +15,7 @@ from keepfit.config import Config
 from keepfit.errors import KeepfitError, LeaseHeld, NotFound, Unavailable
 from keepfit.ports import Ports
 from keepfit.records import Batch, BatchState, Cycle, Outcome, Place, Provenance
+from keepfit.setting_aside import set_aside
 from keepfit.stages import Stop
 
 Stage = Callable[[Cycle, Ports, Config], Cycle]
@@ -72,6 +73,8 @@ def run(
         if cycle.stage is not None and cycle.provenance is None and provenance is not None:
             cycle = replace(cycle, provenance=provenance())
         cycle = _step(stage, cycle, ports, config)
+        if cycle.outcome is Outcome.WAITING:
+            set_aside(cycle.duplicates, ports)
         if cycle.outcome is not None or stage.__name__ == until:
             break
     watch("", cycle)

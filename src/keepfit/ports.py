@@ -359,6 +359,10 @@ class Journal(Protocol):
         """Write the row `intended`, or find it. Raises `LeaseLost`."""
         ...
 
+    def note(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        """Write a row that is `done` from the start, or find it: a move that was seen, not made. Raises `LeaseLost`."""
+        ...
+
     def settle(self, project: str, id: str, status: str, lease: Lease) -> None:
         """Mark the row `done` or `abandoned`. Raises `LeaseLost`."""
         ...

@@ -228,7 +228,7 @@ def _metric(config: Config, code: FolderCode) -> Metric:
             return found
         from keepfit.adapters.sklearn_metrics import sklearn_metric
 
-        return sklearn_metric(name)
+        return sklearn_metric(name, train.positive)
     if train.greater_is_better is None:
         raise ConfigError(f"[train] metric = {name!r} is your own: say [train] greater_is_better = true or false")
     own = name.partition(":")[2]

@@ -18,16 +18,19 @@ from keepfit.records import JournalEntry, ModelVersion, Promotion
 def move_alias(id: str, promotion: Promotion, ports: Ports, config: Config) -> Promotion:
     """Move the alias under the journal's protection, or find it moved; returns the promotion as the journal has it.
 
-    Raises `AliasMoved` when the alias points to neither end of the move; the journal row is then `abandoned`.
+    Raises `AliasMoved` when the alias points to neither end of the move and `NotFound` when the version was deleted; the journal
+    row is then `abandoned`.
     """
     project, journal = config.project.name, ports.ledger.journal
     entry = journal.intend(project, id, promotion, ports.lease)
-    if entry.status == "done":
-        return entry.promotion
     wanted = entry.promotion
+    if entry.status == "done":
+        return wanted
+    if entry.status == "abandoned":
+        raise AliasMoved(f"The move of {wanted.alias} to version {wanted.to_version} was given up before, and is not made again.")
     try:
         ports.registry.point(wanted.alias, wanted.from_version, wanted.to_version)
-    except AliasMoved:
+    except (AliasMoved, NotFound):  # it points elsewhere, or the version was deleted
         journal.settle(project, id, "abandoned", ports.lease)
         raise
     try:
@@ -43,7 +46,7 @@ def settle(ports: Ports, config: Config) -> None:
     for entry in ports.ledger.journal.unsettled(config.project.name):
         try:
             move_alias(entry.id, entry.promotion, ports, config)
-        except AliasMoved:
+        except (AliasMoved, NotFound):
             continue  # someone has decided otherwise; the row says abandoned
 
 
@@ -60,9 +63,8 @@ def notice_hand(champion: ModelVersion | None, cycle: str, ports: Ports, config:
         at=ports.clock.now(),
         kind="by_hand",
     )
-    journal = ports.ledger.journal
-    journal.intend(config.project.name, f"{cycle}-hand", moved, ports.lease)
-    journal.settle(config.project.name, f"{cycle}-hand", "done", ports.lease)
+    # Written as done at once: a move that was only seen must never be carried out by whoever settles the journal.
+    ports.ledger.journal.note(config.project.name, f"{cycle}-hand-{champion.version}", moved, ports.lease)
 
 
 def last_done(ports: Ports, config: Config) -> JournalEntry | None:

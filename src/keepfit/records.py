@@ -101,7 +101,8 @@ class Finding:
     examples: tuple[str, ...] = ()  # at most three, as "row 17: 'abc'"
 
     def __str__(self) -> str:
-        where = f"{self.column}: " if self.column else ""
+        name = self.column if self.column is None or self.column.isprintable() else ascii(self.column)
+        where = f"{name}: " if name else ""
         shown = f" ({'; '.join(self.examples)})" if self.examples else ""
         return f"{where}expected {self.expected}, found {self.found}{shown}"
 

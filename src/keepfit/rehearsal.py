@@ -22,7 +22,7 @@ LAST = "decide"
 
 def rehearse(ports: Any, config: Config, *, forced: bool, watch: Watcher) -> Cycle:
     """Run the stages up to the decision and return what a real run would decide; nothing is stored."""
-    quiet = QuietPorts(ports)
+    quiet: Any = QuietPorts(ports)
     cycle = begin(quiet, config, forced)
     for name, stage in zip(NAMES[: NAMES.index(LAST) + 1], STAGES, strict=False):
         watch(name, cycle)
@@ -43,6 +43,7 @@ class QuietPorts:
         self.inbox = _QuietInbox(ports.inbox)
         self.store = _OverlayStore(ports.store)
         self.tracker = _QuietTracker()
+        self.ledger = _QuietLedger(ports.ledger)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ports, name)
@@ -62,6 +63,26 @@ class _QuietInbox:
 
     def move(self, batch: Batch, to: Place, note: str = "") -> Batch:  # noqa: ARG002 - part of the port
         return batch
+
+
+class _QuietLedger:
+    def __init__(self, ledger: Any) -> None:
+        self.cycles, self.batches = ledger.cycles, ledger.batches
+        self.journal = _QuietJournal(ledger.journal)
+
+
+class _QuietJournal:
+    def __init__(self, journal: Any) -> None:
+        self.entries = journal.entries
+
+    def intend(self, *_: Any) -> None:
+        """Nothing is moved, so nothing is written."""
+
+    def note(self, *_: Any) -> None:
+        """What is seen is seen again by the real run."""
+
+    def settle(self, *_: Any) -> None:
+        """Nothing was begun, so nothing is settled."""
 
 
 class _OverlayStore:

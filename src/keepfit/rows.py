@@ -5,6 +5,7 @@ A prepared row holds the features under their own names and keepfit's columns, w
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ import polars as pl
 
 from keepfit.config import Column, Config
 from keepfit.contract import conform, examples, infer, without_blank_rows
-from keepfit.errors import DataError, UserCodeError
+from keepfit.errors import ConfigError, DataError, UserCodeError
 from keepfit.ports import Ports, ProjectCode
 from keepfit.records import Batch, BatchState, Cycle, Finding, ModelVersion
 
@@ -50,11 +51,36 @@ def contract_of(ports: Ports, config: Config) -> dict[str, Column] | None:
 
 
 def infer_contract(batch: Batch, ports: Ports, config: Config) -> dict[str, Column]:
-    """Infer the contract from a batch and keep it for good."""
-    columns = infer(without_blank_rows(ports.inbox.read(batch)), config.data.target)
+    """What the contract would be if this batch were the first. `keep_contract` makes it so, once the batch has passed."""
+    return infer(without_blank_rows(ports.inbox.read(batch)), config.data.target)
+
+
+def keep_contract(columns: Mapping[str, Column], ports: Ports) -> None:
+    """Keep an inferred contract for good."""
     facts = {name: column.model_dump(mode="json", exclude_defaults=True) for name, column in columns.items()}
     ports.store.save("columns", pl.DataFrame(), facts)
-    return columns
+
+
+def check_named_columns(columns: Mapping[str, Column], config: Config) -> None:
+    """Raises `ConfigError` when a setting names a column that the contract does not: a typo would switch the setting off."""
+    data, slices = config.data, config.promote.slices
+    named = {"data.id": data.id, "data.time": data.time, "data.group": data.group, "data.unit": data.unit}
+    named["data.holdout.stratify"] = None if data.holdout.stratify == data.target else data.holdout.stratify
+    wanted = [(setting, name) for setting, name in named.items() if name is not None]
+    wanted += [("data.keep", name) for name in data.keep]
+    wanted += [("promote.slices.columns", name) for name in (slices.columns if slices else ())]
+    for setting, name in wanted:
+        if name not in columns:
+            close = difflib.get_close_matches(name, columns, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(map(repr, columns))}"
+            raise ConfigError(f"{setting} names the column {name!r}, which the contract does not have{hint}")
+    if data.time is not None and columns[data.time].type != "datetime":
+        raise ConfigError(f"data.time names {data.time!r}, a {columns[data.time].type} by the contract: expected a datetime")
+    own = [name for name in columns if name.startswith("__")]
+    if own:
+        raise ConfigError(
+            f"The column {own[0]!r} begins with two underscores, as keepfit's own do. Rename it in [data.rename]."
+        )
 
 
 def read_typed(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> TypedRows:
@@ -91,15 +117,14 @@ def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple
         truth = typed[target]
     else:
         truth, findings = _classes(frame[target], column, config)
-    blank = frame[target].is_null() | (frame[target].cast(pl.String).str.strip_chars() == "")
+    blank = _text(frame[target]).is_null()
     if config.validation.on_blank_label == "error" and blank.any():
         findings.append(_label_finding(frame[target], blank, "a label in every row", "without one"))
     return truth, findings
 
 
 def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.Series, list[Finding]]:
-    text = raw.cast(pl.String).str.strip_chars()
-    text = pl.select(pl.when(text == "").then(None).otherwise(text)).to_series()
+    text = _text(raw)
     mapping = config.data.labels
     if mapping:
         truth = text.replace_strict(mapping, default=None, return_dtype=pl.String)
@@ -113,6 +138,20 @@ def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.
     if unknown.any() and config.validation.on_unknown_label == "error":
         return truth, [_label_finding(raw, unknown, expected, "with another label")]
     return truth, []
+
+
+def _text(labels: pl.Series) -> pl.Series:
+    """Labels as text, the same whether a file keeps them as text or not: 1.0 is "1", true is "True", NaN and blanks are null."""
+    if labels.dtype.is_float():
+        whole = labels.cast(pl.Int64, strict=False)
+        exact = whole.cast(labels.dtype) == labels
+        words = pl.when(exact).then(whole.cast(pl.String)).otherwise(labels.fill_nan(None).cast(pl.String))
+    elif labels.dtype == pl.Boolean:
+        words = pl.when(labels).then(pl.lit("True")).when(~labels).then(pl.lit("False")).otherwise(None)
+    else:
+        stripped = labels.cast(pl.String).str.strip_chars()
+        words = pl.when(stripped == "").then(None).otherwise(stripped)
+    return pl.select(words.alias(labels.name)).to_series()
 
 
 def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) -> Finding:
@@ -177,8 +216,7 @@ def _prepare(
     typed: TypedRows, held_out: pl.Series, batch: Batch, columns: Mapping[str, Column], code: ProjectCode, config: Config
 ) -> pl.DataFrame:
     data = config.data
-    frame = typed.frame.to_pandas()
-    prepared = code.prepare(frame.copy(deep=True))
+    prepared = _checked(code.prepare(typed.frame.to_pandas()))
     own = pl.DataFrame(
         {
             TRUTH: typed.truth,
@@ -193,16 +231,33 @@ def _prepare(
     prepared, own = _by_unit(prepared, typed.frame, own, data.unit) if data.unit else _by_row(prepared, own)
     hidden = {data.unit, data.id, data.time, data.group, *data.keep}
     if data.prepare is None:
-        hidden |= {name for name, column in columns.items() if not column.feature}
+        hidden |= {name for name, column in columns.items() if not column.feature or column.type == "datetime"}
     dropped = [name for name in prepared.columns if name in hidden]
-    features = _as_numbers(pl.from_pandas(prepared.drop(columns=dropped).reset_index(drop=True)))
+    features = _as_numbers(prepared.drop(columns=dropped).reset_index(drop=True))
     if data.unit:
         own = own.with_columns(pl.Series(KEPT + data.unit, prepared[data.unit].to_numpy()))
     return pl.concat([features, own.with_columns(pl.lit(batch.id).alias(FILE))], how="horizontal")
 
 
-def _as_numbers(features: pl.DataFrame) -> pl.DataFrame:
+def _checked(prepared: pd.DataFrame) -> pd.DataFrame:
+    """What prepare returned, if it can be used. Raises `UserCodeError`."""
+    names = [str(name) for name in prepared.columns]
+    bad = sorted({name for name in names if names.count(name) > 1 or name.startswith("__")})
+    if bad:
+        raise UserCodeError(
+            f"prepare returned the column {bad[0]!r} twice, or with keepfit's own two underscores before its name"
+        )
+    return prepared.set_axis(names, axis="columns")
+
+
+def _as_numbers(prepared: pd.DataFrame) -> pl.DataFrame:
     """All numbers and truth values as float, so that a column is of one type whether or not a file has gaps in it."""
+    import pyarrow as pa
+
+    try:
+        features = pl.from_pandas(prepared)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise UserCodeError(f"prepare returned a column that is neither numbers nor texts nor dates: {error}") from error
     plain = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
     return features.with_columns(pl.col(plain).cast(pl.Float64))
 
@@ -215,7 +270,7 @@ def kept_columns(config: Config) -> tuple[str, ...]:
 def _by_row(prepared: pd.DataFrame, own: pl.DataFrame) -> tuple[pd.DataFrame, pl.DataFrame]:
     """Align prepared rows with the rows they came from by the frame's index."""
     index = prepared.index
-    if not index.is_unique or not index.isin(range(own.height)).all():
+    if index.dtype.kind not in "iu" or not index.is_unique or not index.isin(range(own.height)).all():
         raise UserCodeError(
             f"prepare returned {len(prepared)} rows whose index does not say which of the {own.height} given rows each came "
             "from: expected the frame's own index, of which rows may be missing. If several rows make one, set [data] unit."
@@ -232,7 +287,10 @@ def _by_unit(prepared: pd.DataFrame, frame: pl.DataFrame, own: pl.DataFrame, uni
     others = [name for name in own.columns if name != TRUTH]
     grouped = own.with_columns(frame[unit].alias("__unit")).group_by("__unit", maintain_order=True)
     units = grouped.agg(majority(pl.col(TRUTH)).alias(TRUTH), *(pl.col(name).first() for name in others))
-    wanted = pl.DataFrame({"__unit": pl.Series(prepared[unit].to_numpy()).cast(units.schema["__unit"])})
+    try:
+        wanted = pl.DataFrame({"__unit": pl.Series(prepared[unit].to_numpy()).cast(units.schema["__unit"])})
+    except pl.exceptions.PolarsError as error:
+        raise UserCodeError(f"prepare returned other values of {unit} than the file holds: {error}") from error
     aligned = wanted.join(units, on="__unit", how="left", maintain_order="left").drop("__unit")
     if aligned[HOLDOUT].null_count():
         raise UserCodeError(f"prepare returned values of {unit} that the file does not hold")

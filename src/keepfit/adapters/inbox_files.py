@@ -77,8 +77,7 @@ class InboxFiles:
             raise DataError(f"{batch.name} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != batch.id:
             raise DataError(f"{batch.name} was changed after this cycle took it in. Run again; the new content is a new batch.")
-        frame = _parse(batch.name, content, self._data)
-        return frame.rename({name: self._data.rename[name] for name in frame.columns if name in self._data.rename})
+        return _renamed(_parse(batch.name, content, self._data), self._data.rename)
 
     def move(self, batch: Batch, to: Place, note: str = "") -> Batch:
         try:
@@ -214,6 +213,15 @@ def _parse(name: str, content: bytes, data: Data) -> pl.DataFrame:
     return _parse_json_lines(text) if suffix in (".jsonl", ".ndjson") else _parse_csv(text, data)
 
 
+def _renamed(frame: pl.DataFrame, rename: Mapping[str, str]) -> pl.DataFrame:
+    names = [rename.get(name, name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"the file has {twice[0]!r} under two names of [data.rename]: expected each column once")
+    frame.columns = names
+    return frame
+
+
 def _as_utf8(content: bytes, encoding: str) -> bytes:
     """The bytes as UTF-8 without a byte order mark. Raises `DataError` naming the first byte that does not fit."""
     if content.startswith(b"\xef\xbb\xbf"):
@@ -228,7 +236,7 @@ def _as_utf8(content: bytes, encoding: str) -> bytes:
             f"line {line}: expected {encoding} text, found the byte 0x{content[error.start]:02x}. "
             'If the file is written otherwise, say so: [data] encoding = "cp1252".'
         ) from None
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise DataError(f"[data] encoding = {encoding!r} is no encoding that Python knows") from None
     return content if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii") else decoded.encode()
 
@@ -238,9 +246,11 @@ def _parse_csv(content: bytes, data: Data) -> pl.DataFrame:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    header = list(data.header) if data.header else _csv_header(content, data.delimiter)
+    header, lines = (list(data.header), 0) if data.header else _csv_header(content, data.delimiter)
     _check_header(header)
+    _check_quotes(content)
     bad: list[csv.InvalidRow] = []
+    block = min(max(1 << 20, len(content) + 1), 2**31 - 1)  # a row must fit into a block, and cells may be long
 
     def refuse(row: csv.InvalidRow) -> str:
         bad.append(row)
@@ -249,14 +259,14 @@ def _parse_csv(content: bytes, data: Data) -> pl.DataFrame:
     try:
         table = csv.read_csv(
             io.BytesIO(content),
-            read_options=csv.ReadOptions(column_names=header, skip_rows=0 if data.header else 1, use_threads=False),
+            read_options=csv.ReadOptions(column_names=header, skip_rows=lines, use_threads=False, block_size=block),
             parse_options=csv.ParseOptions(delimiter=data.delimiter, newlines_in_values=True, invalid_row_handler=refuse),
             convert_options=csv.ConvertOptions(
                 column_types={name: pa.large_string() for name in header}, strings_can_be_null=True, null_values=[""]
             ),
         )
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
+        if "Empty CSV" in str(error) or "Could not skip initial" in str(error):
             return pl.DataFrame(schema=dict.fromkeys(header, pl.String))
         raise DataError(f"the file is not a CSV table: {error}") from None
     if bad:
@@ -267,15 +277,23 @@ def _parse_csv(content: bytes, data: Data) -> pl.DataFrame:
     return frame
 
 
-def _csv_header(content: bytes, delimiter: str) -> list[str]:
+def _csv_header(content: bytes, delimiter: str) -> tuple[list[str], int]:
+    """The column names, and the number of lines down to the end of the header."""
     import csv
 
-    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline=""), delimiter=delimiter)
     try:
-        row = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+        row = next((row for row in reader if row), [])
     except csv.Error as error:
         raise DataError(f"the header line cannot be read: {error}") from None
-    return [name.strip() for name in row]
+    return [name.strip() for name in row], reader.line_num
+
+
+def _check_quotes(content: bytes) -> None:
+    """A quote that is never closed would take all the rows after it into one cell."""
+    if content.count(b'"') % 2:
+        line = content.count(b"\n", 0, content.rfind(b'"')) + 1
+        raise DataError(f'a quote (") is opened and never closed, at the latest in line {line}: expected them in pairs')
 
 
 def _check_header(header: Sequence[str]) -> None:
@@ -301,6 +319,7 @@ def _parse_json_lines(content: bytes) -> pl.DataFrame:
         if not line.strip():
             continue
         try:
+            line.decode()
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"line {number} is not JSON: {_first_line(error)}") from None
@@ -309,7 +328,7 @@ def _parse_json_lines(content: bytes) -> pl.DataFrame:
         rows.append(row)
     try:
         return pl.DataFrame(rows, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the rows do not agree on the columns' types: {_first_line(error)}") from None
 
 

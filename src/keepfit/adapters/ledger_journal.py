@@ -30,13 +30,19 @@ class SqlJournal:
         self._database = database
 
     def intend(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        return self._write(project, id, promotion, "intended", lease)
+
+    def note(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        return self._write(project, id, promotion, "done", lease)
+
+    def _write(self, project: str, id: str, promotion: Promotion, status: str, lease: Lease) -> JournalEntry:
         check_project(project, lease)
         with self._database.write() as connection:
             check_held(connection, lease)
             found = connection.execute(select(promotions).where(_is(project, id))).first()
             if found:
                 return _entry(found)
-            entry = JournalEntry(id=id, promotion=promotion, status="intended", at=self._database.now(connection))
+            entry = JournalEntry(id=id, promotion=promotion, status=status, at=self._database.now(connection))
             connection.execute(promotions.insert().inline(), _values(project, entry))
             return entry
 

@@ -6,6 +6,7 @@ the features it was trained on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import sys
@@ -69,10 +70,11 @@ class FolderCode:
         """Call the function of a role. Raises `UserCodeError` naming the line that failed."""
         function = self.function(role)
         try:
-            return function(*arguments, **options)
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer of the command line
+                return function(*arguments, **options)
         except KeepfitError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserCodeError(
                 f"{self._functions[role]} failed{_place(error, self._folder)}: {type(error).__name__}: {error}"
             ) from error
@@ -117,8 +119,9 @@ def _load(name: str, path: Path, folder: Path) -> ModuleType:
     sys.modules[name] = module
     sys.path.insert(0, str(folder))  # for the module's own imports from its folder
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         raise UserCodeError(f"{path} cannot be imported{_place(error, folder)}: {type(error).__name__}: {error}") from error
     finally:

@@ -27,6 +27,7 @@ class SklearnMetric:
     """A scikit-learn scorer as a metric; greater is better, as for every scorer."""
 
     name: str
+    positive: str | None = None  # the class that a scorer of two classes is about
     greater_is_better: bool = True
 
     def statistics(
@@ -37,25 +38,48 @@ class SklearnMetric:
         frame: pd.DataFrame | None = None,  # noqa: ARG002 - part of the port
     ) -> Statistics:
         scorer = get_scorer(self.name)
-        known = (_KnownClasses if predictions.values.dtype.kind in "OUS" else _KnownNumbers)(predictions)
-        truth = truth.astype(str) if truth.dtype == object else truth
+        if predictions.values.dtype.kind in "OUS":
+            known: Any = _KnownClasses(*_as_labels(predictions, self.positive))
+            truth = _labels(truth, self.positive)
+        else:
+            known = _KnownNumbers(predictions.values)
 
         def score(rows: np.ndarray) -> float | None:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # an undefined score is None, which says it better than a warning
                     return float(scorer(known, rows.reshape(-1, 1), truth[rows]))
-            except ValueError:
+            except ValueError as error:
+                if "pos_label" in str(error):
+                    raise ConfigError(
+                        f"[train] metric = {self.name!r} is about one class: say which, [train] positive"
+                    ) from None
                 return None  # one class among the resampled rows, say
 
         return FunctionStatistics(score, len(truth), groups)
 
 
-def sklearn_metric(name: str) -> SklearnMetric:
+def _labels(values: np.ndarray, positive: str | None) -> np.ndarray:
+    """Classes as text; with a positive class as 1 for it and 0 for any other, which is what scorers of one class expect."""
+    return values.astype(str) if positive is None else (values == positive).astype(int)
+
+
+def _as_labels(predictions: Predictions, positive: str | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Predicted labels, probabilities and classes in the terms of `_labels`."""
+    values, probabilities = _labels(predictions.values, positive), predictions.probabilities
+    if positive is None:
+        return values, probabilities, np.array(predictions.classes or np.unique(values), dtype=str)
+    if probabilities is not None and positive in predictions.classes:
+        of_positive = probabilities[:, predictions.classes.index(positive)]
+        probabilities = np.column_stack([1 - of_positive, of_positive])
+    return values, probabilities, np.array([0, 1])
+
+
+def sklearn_metric(name: str, positive: str | None = None) -> SklearnMetric:
     """The metric of that name. Raises `ConfigError` when scikit-learn has no such scorer."""
     if name not in get_scorer_names():
         raise ConfigError(f"[train] metric = {name!r} is no metric of keepfit's and no scikit-learn scorer")
-    return SklearnMetric(name)
+    return SklearnMetric(name, positive)
 
 
 @dataclass(frozen=True)
@@ -80,8 +104,8 @@ class FunctionMetric:
 class _Known(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator whose predictions are known; its data are row numbers."""
 
-    def __init__(self, predictions: Predictions) -> None:
-        self.predictions = predictions
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
 
     def fit(self, X: Any, y: Any = None) -> _Known:  # noqa: ARG002, N803 - scikit-learn's signature
         return self
@@ -90,7 +114,7 @@ class _Known(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return True
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.predictions.values[rows.ravel()])
+        return np.asarray(self.values[rows.ravel()])
 
 
 class _KnownNumbers(RegressorMixin, _Known):  # type: ignore[misc]
@@ -98,14 +122,15 @@ class _KnownNumbers(RegressorMixin, _Known):  # type: ignore[misc]
 
 
 class _KnownClasses(ClassifierMixin, _Known):  # type: ignore[misc]
+    def __init__(self, values: np.ndarray, probabilities: np.ndarray | None, classes: np.ndarray) -> None:
+        super().__init__(values)
+        self.probabilities, self.classes = probabilities, classes
+
     @property
     def classes_(self) -> np.ndarray:
-        return np.array(self.predictions.classes or np.unique(self.predictions.values.astype(str)), dtype=str)
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.predictions.values[rows.ravel()], dtype=str)
+        return self.classes
 
     def predict_proba(self, rows: np.ndarray) -> np.ndarray:
-        if self.predictions.probabilities is None:
+        if self.probabilities is None:
             raise ValueError("the model gives no probabilities")
-        return np.asarray(self.predictions.probabilities[rows.ravel()])
+        return np.asarray(self.probabilities[rows.ravel()])

@@ -37,7 +37,7 @@ from keepfit.errors import ConfigError, DataError
 from keepfit.fitted import FittedModel
 from keepfit.ports import Metric, Model, Trained
 from keepfit.records import CandidateScore
-from keepfit.rows import FILE, TRUTH, for_metric, groups_of, held_out_by
+from keepfit.rows import FILE, TIME, TRUTH, for_metric, groups_of, held_out_by
 from keepfit.stats.units import value
 from keepfit.steps import CapOutliers, OneText
 
@@ -143,7 +143,12 @@ class SklearnTrainer:
         if settings.build is not None and self._build is not None:
             estimator = self._build(settings.build)
         else:
-            estimator = _imported(settings.estimator or "")(**settings.parameters)
+            estimator = _constructed(settings)
+        if not all(hasattr(estimator, method) for method in ("fit", "predict", "get_params")):
+            kind = type(estimator).__name__
+            raise ConfigError(
+                f"[[train.candidates]] {settings.estimator or settings.build} gives a {kind}, which cannot predict"
+            )
         seeded = {
             name: self._config.train.seed for name, given in estimator.get_params().items() if _is_seed(name) and given is None
         }
@@ -214,7 +219,9 @@ class SklearnTrainer:
             kind = StratifiedGroupKFold if self._classes else GroupKFold
             return iter(list(kind(count).split(rows, target, groups)) if count > 1 else ())
         if held_out_by(self._config) == "time":
-            return iter(list(TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows)) if len(rows) > 2 else ())
+            order = rows[TIME].argsort(kind="stable").to_numpy()
+            ordered = TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows) if len(rows) > 2 else ()
+            return iter([(order[training], order[judging]) for training, judging in ordered])
         rarest = int(np.unique(target, return_counts=True)[1].min()) if self._classes else len(rows)
         count = min(wanted, rarest)
         if count < 2:
@@ -289,6 +296,14 @@ class SklearnTrainer:
         if self._classes and rows[TRUTH].nunique() < 2:
             only = rows[TRUTH].iloc[0]
             raise DataError(f"All {len(rows)} labelled training rows are of one class, {only!r}: expected two or more classes.")
+
+
+def _constructed(settings: CandidateSettings) -> Any:
+    name = settings.estimator or ""
+    try:
+        return _imported(name)(**settings.parameters)
+    except TypeError as error:
+        raise ConfigError(f"[[train.candidates]] {name} does not take these parameters: {error}") from None
 
 
 def _imported(name: str) -> Any:

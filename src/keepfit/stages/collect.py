@@ -33,7 +33,6 @@ def collect(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         shortage = "" if adopted or cycle.forced else _shortage(new, ports, config)
 
     cycle = replace(cycle, batches=(*adopted, *new), earlier=tuple(earlier), duplicates=tuple(duplicates))
-    _set_aside(found, duplicates, ports)
     nothing = not (cycle.batches or earlier or _archived(ports, config))
     if shortage or nothing:
         raise Stop(Outcome.WAITING, "; ".join([shortage or "there is no data at all", *notes]), cycle)
@@ -100,13 +99,6 @@ def _sort_out(
 def _is_second_name(batch: Batch, known: dict[str, Batch]) -> bool:
     """Whether this content is known by another name, so that the first name goes on being the batch's."""
     return batch.id in known and known[batch.id].name != batch.name
-
-
-def _set_aside(found: Sequence[Batch], duplicates: Sequence[Duplicate], ports: Ports) -> None:
-    by_name = {batch.name: batch for batch in found}
-    for duplicate in duplicates:
-        note = f"duplicate: the same content as {duplicate.original}, which keepfit has already"
-        ports.inbox.move(by_name[duplicate.name], Place.QUARANTINE, note)
 
 
 def _archived(ports: Ports, config: Config) -> int:

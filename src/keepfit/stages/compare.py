@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
 from keepfit.ports import Ports, Predictions, Statistics
+from keepfit.promotion import notice_hand
 from keepfit.records import (
     Batch,
     Candidate,
@@ -48,6 +49,7 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     if cycle.candidate is None:
         return cycle
     champion = ports.registry.champion()
+    notice_hand(champion, cycle.id, ports, config)
     rows, champion_rows = _holdout(champion, cycle, ports, config)
     _, model = ports.registry.load(cycle.candidate.version)
     challenger = _judge(model, rows, rows, ports, config)

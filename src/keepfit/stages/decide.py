@@ -62,7 +62,7 @@ def _evidence(cycle: Cycle, config: Config) -> Iterator[Signal]:
     if performance is not None:
         if "floor" in triggers and config.retrain.floor is not None:
             yield _floor(performance, config)
-        if "degradation" in triggers and performance.reference is not None:
+        if "degradation" in triggers:
             yield _degradation(performance, config)
     if "new_rows" in triggers and config.retrain.new_rows is not None and cycle.prepared is not None:
         yield _new_rows(cycle.prepared.labelled, config)
@@ -118,8 +118,11 @@ def _degradation(performance: PerformanceReport, config: Config) -> Signal:
     """
     lacking = _too_little("degradation", performance, config)
     reference, tolerance = performance.reference, config.retrain.degradation
-    if lacking or performance.value is None or reference is None:
-        return lacking or Signal(name="degradation", fired=False, reason="the champion has no reference value")
+    if reference is None:
+        reason = f"version {performance.champion} has no value that it was accepted with, so nothing says whether it became worse"
+        return Signal(name="degradation", fired=False, enough=False, reason=reason, would_change="[retrain] floor")
+    if lacking or performance.value is None:
+        return lacking or Signal(name="degradation", fired=False, reason="the champion was not judged")
     sign = 1 if performance.greater_is_better else -1
     loss = sign * (reference - performance.value)
     error = math.hypot(_standard_error(performance.interval), _standard_error(performance.reference_interval))

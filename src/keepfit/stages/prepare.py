@@ -44,19 +44,18 @@ def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
 def _assign(batches: Sequence[Batch], columns: dict[str, Column], cycle: Cycle, ports: Ports, config: Config) -> None:
     """Assign the rows of this cycle's batches. What was assigned in an earlier cycle keeps its side wherever it turns up again.
 
-    Only splits of *other* batches count as earlier, so that a cycle that is killed here and resumed assigns the same.
+    Splits that this very cycle has stored do not count as earlier, so that a cycle killed here and resumed assigns the same.
     """
-    if all(ports.store.facts(split_name(batch)) is not None for batch in batches):
+    stored = {batch.id: ports.store.facts(split_name(batch)) for batch in batches}
+    mine = [batch for batch in batches if (facts := stored[batch.id]) is None or facts["cycle"] == cycle.id]
+    if all(stored[batch.id] is not None for batch in mine):
         return
-    keys = pl.concat([_keys(batch, columns, ports, config) for batch in batches])
-    if held_out_by(config) == "time":
-        sides = keys.with_columns(pl.col("late").alias(HELD))
-    else:
-        known = _known_sides(batches, cycle, ports, config)
-        sides = keys.join(_divide(keys, known, config), on=KEY, how="left", maintain_order="left")
-    for batch in batches:
-        mine = sides.filter(pl.col("batch") == batch.id).select(KEY, HELD)
-        ports.store.save(split_name(batch), mine, {"batch": batch.id, "by": held_out_by(config)})
+    keys = pl.concat([_keys(batch, columns, ports, config) for batch in mine])
+    known = _known_sides(mine, cycle, ports, config)
+    sides = keys.join(_divide(keys, known, config), on=KEY, how="left", maintain_order="left")
+    for batch in mine:
+        rows = sides.filter(pl.col("batch") == batch.id).select(KEY, HELD)
+        ports.store.save(split_name(batch), rows, {"batch": batch.id, "cycle": cycle.id, "by": held_out_by(config)})
 
 
 def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
@@ -70,25 +69,33 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
     elif data.unit:
         key = frame[data.unit].cast(pl.String).fill_null("") + batch.id
     else:
-        seen = [name for name in frame.columns if name not in (data.id, data.time)]
-        key = frame.select(
-            pl.concat_str([pl.col(name).cast(pl.String).fill_null("\0") for name in seen], separator="\1")
-        ).to_series()
-    late = pl.Series([False] * frame.height, dtype=pl.Boolean)
-    if by == "time":
-        moments = frame[_named(data.time, "time")]
-        cut = moments.drop_nulls().quantile(1 - data.holdout.share, interpolation="nearest")
-        late = (moments > cut).fill_null(value=False)
-    stratum = _strata(typed, config)
+        key = _row_keys(frame, batch, by, config)
     return pl.DataFrame(
         {
             KEY: [_digest(text) for text in key],
-            "stratum": stratum,
-            "late": late,
+            "stratum": _strata(typed, config),
+            "late": _late(frame, config) if by == "time" else pl.Series([None] * frame.height, dtype=pl.Boolean),
             "batch": pl.Series([batch.id] * frame.height, dtype=pl.String),
         },
-        schema_overrides={KEY: pl.UInt64, "stratum": pl.String},
+        schema_overrides={KEY: pl.UInt64, "stratum": pl.String, "late": pl.Boolean},
     )
+
+
+def _row_keys(frame: pl.DataFrame, batch: Batch, by: str, config: Config) -> pl.Series:
+    """Equal rows have equal keys, whatever they are called; by time, equal rows of the same time."""
+    unseen = (config.data.id,) if by == "time" else (config.data.id, config.data.time)
+    seen = [pl.col(name).cast(pl.String).fill_null("\0") for name in frame.columns if name not in unseen]
+    if not seen:
+        return pl.Series([f"{batch.id} {row}" for row in range(frame.height)], dtype=pl.String)
+    return frame.select(pl.concat_str(seen, separator="\1")).to_series()
+
+
+def _late(frame: pl.DataFrame, config: Config) -> pl.Series:
+    """Which rows are the latest of their file; null where a file knows only one time, and rows are divided by chance."""
+    moments = frame[_named(config.data.time, "time")]
+    cut = moments.drop_nulls().quantile(1 - config.data.holdout.share, interpolation="nearest")
+    late = (moments > cut).fill_null(value=False)
+    return late if late.any() else pl.Series([None] * frame.height, dtype=pl.Boolean)
 
 
 def _strata(typed: TypedRows, config: Config) -> pl.Series:
@@ -120,11 +127,12 @@ def _known_sides(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: C
 
 
 def _divide(keys: pl.DataFrame, known: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """The side of every key: what is known stays; of the others the share with the lowest digests judges, by stratum."""
-    distinct = keys.group_by(KEY).agg(pl.col("stratum").sort().first())
+    """The side of every key: what is known stays; by time the latest judge; else the share with the lowest digests, by stratum."""
+    distinct = keys.group_by(KEY).agg(pl.col("stratum").sort().first(), pl.col("late").max())
     fresh = distinct.join(known, on=KEY, how="anti").sort("stratum", KEY)
-    divided = []
-    for group in fresh.partition_by("stratum", maintain_order=True):
+    dated = fresh.filter(pl.col("late").is_not_null()).select(KEY, pl.col("late").alias(HELD))
+    divided = [dated]
+    for group in fresh.filter(pl.col("late").is_null()).partition_by("stratum", maintain_order=True):
         count = _held_out_count(group[KEY].to_list(), config.data.holdout.share)
         divided.append(group.select(KEY).with_columns((pl.int_range(pl.len()) < count).alias(HELD)))
     return pl.concat([known.select(KEY, HELD), *divided])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keepfit.config import Config
-from keepfit.errors import AliasMoved
+from keepfit.errors import AliasMoved, NotFound
 from keepfit.ports import Ports
 from keepfit.promotion import move_alias
 from keepfit.records import Cycle, Outcome, Promotion
@@ -25,6 +25,6 @@ def promote(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     )
     try:
         moved = move_alias(cycle.id, promotion, ports, config)
-    except AliasMoved as error:
+    except (AliasMoved, NotFound) as error:
         raise Stop(Outcome.ALERTED, str(error), cycle) from error
     return replace(cycle, promotion=moved)

@@ -26,7 +26,8 @@ from keepfit.records import (
     Signal,
     Validation,
 )
-from keepfit.rows import TypedRows, contract_of, infer_contract, read_typed
+from keepfit.rows import TypedRows, check_named_columns, contract_of, infer_contract, keep_contract, read_typed
+from keepfit.setting_aside import set_aside
 from keepfit.stages import Stop
 
 
@@ -36,7 +37,8 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     Stops as `quarantined` when this leaves fewer than `min_batches`, with an ALERT: broken data calls for a person, not for
     a new model.
     """
-    checked = [_validate_batch(batch, ports, config) for batch in cycle.batches]
+    set_aside(cycle.duplicates, ports)
+    checked = _validate_all(cycle.batches, ports, config)
     batches = tuple(
         replace(batch, rows=result.rows) if result.passed else _quarantine(replace(batch, rows=result.rows), result, ports)
         for batch, result in zip(cycle.batches, checked, strict=True)
@@ -57,15 +59,37 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     return cycle
 
 
-def _validate_batch(batch: Batch, ports: Ports, config: Config) -> BatchValidation:
+def _validate_all(batches: Sequence[Batch], ports: Ports, config: Config) -> list[BatchValidation]:
+    """Validate the batches one by one. Where there is no contract yet, the first batch that passes its own becomes it."""
+    contract = contract_of(ports, config)
+    checked = []
+    for batch in batches:
+        try:
+            columns = contract or infer_contract(batch, ports, config)
+        except DataError as error:
+            checked.append(_unreadable(batch, error))
+            continue
+        check_named_columns(columns, config)
+        result = _validate_batch(batch, columns, ports, config)
+        if contract is None and result.passed:
+            keep_contract(columns, ports)
+            contract = columns
+        checked.append(result)
+    return checked
+
+
+def _unreadable(batch: Batch, error: DataError) -> BatchValidation:
+    fault = Finding(check="file", column=None, expected="a readable data file", found=str(error), rows=0)
+    return BatchValidation(
+        batch=batch.id, name=batch.name, passed=False, quality=0.0, rows=batch.rows or 0, labelled=0, findings=(fault,)
+    )
+
+
+def _validate_batch(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> BatchValidation:
     try:
-        columns = contract_of(ports, config) or infer_contract(batch, ports, config)
         typed = read_typed(batch, columns, ports, config)
     except DataError as error:
-        fault = Finding(check="file", column=None, expected="a readable data file", found=str(error), rows=0)
-        return BatchValidation(
-            batch=batch.id, name=batch.name, passed=False, quality=0.0, rows=batch.rows or 0, labelled=0, findings=(fault,)
-        )
+        return _unreadable(batch, error)
     findings = _findings(typed, columns, ports, config)
     quality = _quality(typed, findings, columns)
     if not findings and quality < config.validation.min_quality:
@@ -87,6 +111,8 @@ def _findings(typed: TypedRows, columns: Mapping[str, Column], ports: Ports, con
     if typed.frame.height == 0:
         return [Finding(check="rows", column=None, expected="rows below the header", found="none", rows=0)]
     findings = list(typed.findings)
+    if config.data.prepare is None and not any(column.feature for column in columns.values()):
+        findings.append(Finding(check="columns", column=None, expected="at least one feature column", found="none", rows=0))
     extra = next((note for note in typed.notes if note.startswith("columns that")), None)
     if extra and config.validation.extra_columns == "error":
         findings.append(Finding(check="columns", column=None, expected="only the contract's columns", found=extra, rows=0))

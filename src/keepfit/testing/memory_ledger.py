@@ -165,10 +165,16 @@ class MemoryJournal:
         self._kept: dict[tuple[str, str], JournalEntry] = {}  # in the order they were written
 
     def intend(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        return self._write(project, id, promotion, "intended", lease)
+
+    def note(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
+        return self._write(project, id, promotion, "done", lease)
+
+    def _write(self, project: str, id: str, promotion: Promotion, status: str, lease: Lease) -> JournalEntry:
         rules.check_project(project, lease)
         promotion = loads(Promotion, dumps(promotion))
         with self._leases.held(lease):
-            entry = JournalEntry(id=id, promotion=promotion, status="intended", at=self._leases.now())
+            entry = JournalEntry(id=id, promotion=promotion, status=status, at=self._leases.now())
             return self._kept.setdefault((project, id), entry)
 
     def settle(self, project: str, id: str, status: str, lease: Lease) -> None:
