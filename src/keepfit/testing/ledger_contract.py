@@ -393,6 +393,7 @@ def trained(id: str, trained_on: str = "x", champion: str | None = None, **parts
         n=5,
         units=5,
         negative_flips=1,
+        champion_version=champion,
     )
     decision = Decision(action=Action.RETRAIN, reasons=("forced",))
     performance = measured if champion else None
