@@ -1,28 +1,38 @@
 """The column contract: what a file's columns promise, held against what is in them.
 
 `conform` gives every column its promised type and says which cells could not be read as that; it never guesses and never
-turns one thing into another silently. `infer` writes a contract for data that has none yet.
+turns one thing into another silently. `infer` writes a contract for data that has none yet, and `survey` says why.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import polars as pl
 
 from keepfit.config import Column
+from keepfit.date_formats import read_dates
 from keepfit.records import Finding
 
 NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in a column that is not text
 TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
-MOST_CATEGORIES = 50  # an inferred category has no more values than this
+FEW_VALUES = 50  # a category of up to this many values is always taken as one
+MOST_VALUES = 500  # and of more than this never: each value is a column of zeros and ones
+ROWS_PER_VALUE = 20  # in between, so many rows must speak for a value on average
+FEW_ROWS = 20  # below this, that all values differ says nothing
+FEWEST_FILLED = 0.01  # a feature has values in more than this share of the rows
 TEXT_LENGTH = 25  # an inferred text is longer than this on average
 
+_FLOATS = (pl.Float64, pl.Float32, pl.Decimal)
+_INTEGERS = (pl.Int128, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.UInt64, pl.UInt32, pl.UInt16, pl.UInt8)
 _TYPED = {  # what a typed file (Parquet, JSON Lines) may hold for each promise
-    "number": (pl.Float64, pl.Float32, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.UInt64, pl.UInt32, pl.UInt16, pl.UInt8),
+    "number": (*_FLOATS, *_INTEGERS),
     "boolean": (pl.Boolean,),
     "text": (pl.String,),
-    "category": (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Int64, pl.Int32, pl.Int16, pl.Int8, pl.UInt8, pl.Float64),
+    "category": (pl.String, pl.Categorical, pl.Enum, pl.Boolean, *_FLOATS, *_INTEGERS),
     "datetime": (pl.Datetime, pl.Date),
 }
 _TYPED["integer"] = _TYPED["number"]
@@ -192,57 +202,174 @@ def _wrong(series: pl.Series, column: Column, bad: pl.Series) -> Finding:
 # ----------------------------------------------------------------------------------------------------------- inference
 
 
+Role = Literal["", "reserved", "empty", "constant", "time", "counter", "identifier", "member", "many", "doubtful_date"]
+_ORDINARY: tuple[Role, str] = ("", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inferred:
+    """What the cells say a column is."""
+
+    column: Column
+    role: Role  # "" for an ordinary feature (and the target), else the kind of reason why it is none
+    why: str  # that reason in words; "" where the role is ""
+
+
 def infer(frame: pl.DataFrame, target: str | None = None) -> dict[str, Column]:
-    """A contract that the frame keeps, with room for other days of the same data.
+    """A contract that the frame keeps, with room for other days of the same data; `survey` without its reasons."""
+    return {name: inferred.column for name, inferred in survey(frame, target).items()}
 
-    Types are the narrowest that every cell fits; empty cells are allowed up to what is seen plus a margin; a category lists
-    its values only when it has few. Columns that name rows (all different, not numbers) and dates are no features.
+
+def survey(frame: pl.DataFrame, target: str | None = None) -> dict[str, Inferred]:
+    """For every column that a contract can hold (lists and binaries cannot), what it promises and why it is no feature.
+
+    Types are the narrowest that every cell fits; empty cells are allowed up to what is seen plus a margin. The only limit is a
+    minimum of 0 for what is plainly counted. Columns that name rows, count them or are all the same, dates, and categories of
+    too many values are no features.
     """
-    return {name: _inferred(frame[name], is_target=name == target) for name in frame.columns}
+    found = {name: _inferred(frame[name], is_target=name == target) for name in frame.columns}
+    return {name: inferred for name, inferred in found.items() if inferred is not None}
 
 
-def _inferred(series: pl.Series, *, is_target: bool) -> Column:
-    kind = _kind(series)
-    typed, _ = _as_promised(series, Column(type=kind))
+def _inferred(series: pl.Series, *, is_target: bool) -> Inferred | None:
+    promise = next(_promises(series), None)
+    if promise is None:
+        return None
+    typed, _ = _as_promised(series, promise)
     filled = typed.drop_nulls()
-    names_rows = kind in ("category", "text") and len(filled) > 20 and filled.n_unique() == len(filled) and _mean_length(filled) < 40
-    constant = len(filled) > 0 and filled.n_unique() == 1
+    role, why = _ORDINARY if is_target else _role(series, promise, filled)
     share = typed.null_count() / max(len(typed), 1)
-    return Column(
-        type=kind,
-        feature=not (is_target or names_rows or constant or kind == "datetime" or len(filled) == 0),
-        max_null_share=1.0 if is_target or len(filled) == 0 else round(min(1.0, share * 1.5 + 0.05), 2),
+    column = Column(
+        type=promise.type,
+        format=promise.format,
+        feature=not (is_target or role),
+        minimum=0 if promise.type == "integer" and not role and _is_counted(filled) else None,
+        max_null_share=1.0 if is_target or filled.is_empty() else round(min(1.0, share * 1.5 + 0.05), 2),
     )
+    return Inferred(column=column, role=role, why=why)
 
 
-def _kind(series: pl.Series) -> str:  # type: ignore[return]
-    for kind in _guesses(series):
-        typed, finding = _as_promised(series, Column(type=kind))  # type: ignore[arg-type]
-        if finding is None and (typed.null_count() < len(typed) or kind == "category"):
-            return kind
+def _promises(series: pl.Series) -> Iterator[Column]:
+    """The promises that every cell keeps, the narrowest first."""
+    for guess in _guesses(series):
+        typed, finding = _as_promised(series, guess)
+        says_something = typed.null_count() < len(typed) or guess.type == "category"
+        sensible = guess.type != "datetime" or not (typed.dt.year() < 1000).any()  # "11-01-02" is not the year 11
+        if finding is None and says_something and sensible:
+            yield guess
 
 
-def _guesses(series: pl.Series) -> Iterator[str]:
+def _guesses(series: pl.Series) -> Iterator[Column]:
     if series.dtype == pl.String:
-        filled = series.drop_nulls().str.strip_chars().str.to_lowercase()
-        words = set(filled.unique().head(20).to_list()) - {""}
-        if words and words <= {"true", "false", "t", "f"}:
-            yield "boolean"
-        yield from ("integer", "number", "datetime")
-        distinct = filled.n_unique()
-        long = _mean_length(filled) > TEXT_LENGTH and distinct > MOST_CATEGORIES
-        yield "text" if long else "category"
+        yield from _guesses_from_text(series)
     elif series.dtype == pl.Boolean:
-        yield "boolean"
+        yield Column(type="boolean")
     elif series.dtype.is_integer():
-        yield "integer"
+        yield Column(type="integer")
     elif series.dtype.is_numeric():
-        yield "number"
+        yield Column(type="number")
     elif series.dtype in (pl.Date, pl.Datetime):
-        yield "datetime"
-    yield "category"
+        yield Column(type="datetime")
+    yield Column(type="category")
 
 
-def _mean_length(series: pl.Series) -> float:
-    lengths = series.cast(pl.String).str.len_chars().mean()
-    return float(lengths) if isinstance(lengths, int | float) else 0.0
+def _guesses_from_text(series: pl.Series) -> Iterator[Column]:
+    stripped = series.drop_nulls().str.strip_chars()
+    filled = stripped.filter(~stripped.str.to_lowercase().is_in(NULL_WORDS))
+    words = set(filled.str.to_lowercase().unique().head(20).to_list())
+    if words and words <= {"true", "false", "t", "f"}:
+        yield Column(type="boolean")
+    form = read_dates(filled).format
+    if form == "%Y%m%d":  # these are whole numbers too
+        yield Column(type="datetime", format=form)
+    if not filled.str.contains(r"^0\d").any():  # "00123" is a code, and as a number would lose its zeros
+        yield from (Column(type="integer"), Column(type="number"))
+    yield Column(type="datetime")
+    if form:
+        yield Column(type="datetime", format=form)
+    if _is_prose(filled):
+        yield Column(type="text")
+
+
+def _is_prose(filled: pl.Series) -> bool:
+    """Long, of several words (or in a script without spaces), and hardly ever said twice."""
+    distinct = filled.n_unique()
+    if _mean(filled.str.len_chars()) <= TEXT_LENGTH or distinct <= FEW_VALUES:
+        return False
+    spaced = _mean(filled.str.count_matches(" ")) >= 2 or _mean(filled.str.contains(r"[^\x00-\x7f]")) > 0.9
+    return spaced and (distinct > MOST_VALUES or distinct >= len(filled) / 5)
+
+
+def _role(series: pl.Series, promise: Column, filled: pl.Series) -> tuple[Role, str]:
+    """Why a column is no feature; two empty texts where it is one."""
+    distinct = filled.n_unique()
+    different = len(filled) > FEW_ROWS and distinct == len(filled)
+    if series.name.startswith("__"):
+        return "reserved", "names that begin with two underscores are keepfit's own"
+    if distinct < 2:
+        return ("constant", "the same in every row") if distinct else ("empty", "has no values")
+    if len(filled) < FEWEST_FILLED * len(series):
+        return "empty", f"filled in {len(filled)} of {len(series)} rows only"
+    if promise.type == "datetime":
+        return "time", "a moment; to use the hour or the weekday, make them in a prepare function"
+    if different and promise.type in ("integer", "number") and _counts_rows(filled):
+        return "counter", "goes up or down with every row, as a row number does"
+    too_varied = promise.type == "category" and _is_too_varied(distinct, len(filled))
+    if too_varied and (miswritten := _miswritten(filled)) != _ORDINARY:
+        return miswritten
+    if different and (promise.type == "category" or _is_named_id(series.name)):
+        return "identifier", "names a row: every value is different"
+    if _is_named_id(series.name) and distinct > FEW_VALUES and promise.type != "text":
+        return "member", f"names something that has several rows: {distinct} different values in {len(filled)} rows"
+    if too_varied:
+        return "many", f"{distinct} different values in {len(filled)} rows: too many to learn each one's meaning"
+    return _ORDINARY
+
+
+def _counts_rows(filled: pl.Series) -> bool:
+    """Whether different numbers are in order, or (some rows having been put elsewhere) nearly all one step from the last."""
+    steps = filled.diff().drop_nulls()
+    same = int((steps == steps.mode().first()).sum())
+    return filled.is_sorted() or filled.is_sorted(descending=True) or same >= 0.95 * len(steps)
+
+
+def _is_too_varied(distinct: int, rows: int) -> bool:
+    return distinct > FEW_VALUES and (distinct > MOST_VALUES or rows < ROWS_PER_VALUE * distinct)
+
+
+def _miswritten(filled: pl.Series) -> tuple[Role, str]:
+    """Whether what looks like countless categories is dates or numbers that cannot be read as such."""
+    doubtful = read_dates(filled).doubtful
+    if doubtful:
+        return "doubtful_date", f"dates in which nothing tells the day from the month: one of {', '.join(doubtful)}"
+    numbers = filled.cast(pl.Float64, strict=False)
+    if numbers.null_count() < 0.2 * len(filled):
+        others = filled.filter(numbers.is_null()).unique(maintain_order=True).head(3).to_list()
+        return (
+            "many",
+            f"numbers but for a few cells ({', '.join(map(_short, others))}), and so nothing that can be reckoned with",
+        )
+    if _mean(filled.str.contains(r"^[-+]?[\d.]*,\d+$")) > 0.9:
+        return "many", f"numbers with a decimal comma ({_short(filled[0])}), which are not read as numbers"
+    return _ORDINARY
+
+
+def _is_named_id(name: str) -> bool:
+    """Whether a name says that it is an identifier: customerID, tweet_id, uuid."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return any(word.lower() in ("id", "ids", "uuid", "guid", "identifier", "rowid") for word in words)
+
+
+def _is_counted(filled: pl.Series) -> bool:
+    """Whether whole numbers begin at 0 or 1 as counts do: the smallest is at least as frequent as others are on average.
+
+    A temperature that reaches down to 0 does so rarely, and may be below it tomorrow.
+    """
+    if len(filled) < 5 * FEW_ROWS or filled.min() not in (0, 1) or filled.n_unique() < 3:
+        return False
+    return int((filled == filled.min()).sum()) >= len(filled) / filled.n_unique()
+
+
+def _mean(series: pl.Series) -> float:
+    mean: Any = series.cast(pl.Float64).mean()
+    return 0.0 if mean is None else float(mean)
