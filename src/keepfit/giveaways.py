@@ -16,7 +16,8 @@ MOST_ROWS = 50_000  # more say nothing new
 FEWEST_ROWS = 50  # below this, perfect columns turn up by chance
 FEWEST_OF_VALUE = 5  # rows a value must have to count
 FEWEST_OF_CLASS = 20
-BINS = 200  # of a number's range, by rank
+FEW_VALUES = 50  # numbers of more different values than this are looked at in bins
+ROWS_OF_BIN = 10  # neighbours by rank
 IMPURE = 0.01  # share of the expected rows of other classes that a value may hold and still mean one class
 COVERED = 0.99  # share of a class's rows whose values mean that class
 EXPLAINED = 0.999  # share of a number's variance
@@ -48,19 +49,22 @@ def find_giveaways(frame: pl.DataFrame, target: pl.Series, names: Sequence[str],
 
 def _separating(frame: pl.DataFrame, target: pl.Series, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in names:
-        found = _class_given_away(_as_values(frame[name]), target)
+        found = _class_given_away(*_as_values(frame[name]), target)
         if found is not None:
             yield name, f"its values tell {found!r} from everything else almost without fail"
 
 
-def _as_values(series: pl.Series) -> pl.Series:
-    """Few different values as they are, many different numbers as bins of their ranks; nulls stay."""
-    if series.dtype.is_numeric() and series.n_unique() > BINS:
-        return (series.rank("dense") * BINS / (series.n_unique() + 1)).floor().cast(pl.Int64)
-    return series.cast(pl.String)
+def _as_values(series: pl.Series) -> tuple[pl.Series, int]:
+    """Many different numbers in bins of neighbours, anything else as it is; and how many rows make a value count.
+
+    Equal numbers share a bin. A bin at the edge may be small; a category that few rows have says nothing.
+    """
+    if series.dtype.is_numeric() and series.n_unique() > FEW_VALUES:
+        return ((series.rank("min") - 1) / ROWS_OF_BIN).floor().cast(pl.Int64), 1
+    return series.cast(pl.String), FEWEST_OF_VALUE
 
 
-def _class_given_away(values: pl.Series, target: pl.Series) -> str | None:
+def _class_given_away(values: pl.Series, fewest: int, target: pl.Series) -> str | None:
     """The class of which nearly all rows have values that (nearly) no other class has; None when there is none.
 
     A class of nine tenths of the rows and more is passed over: many values would mean it by chance.
@@ -71,7 +75,7 @@ def _class_given_away(values: pl.Series, target: pl.Series) -> str | None:
     )
     share = pl.col("of_class") / len(target)
     others = 1 - pl.col("rows") / pl.col("of_value")
-    means_it = (pl.col("of_value") >= FEWEST_OF_VALUE) & (others <= IMPURE * (1 - share))
+    means_it = (pl.col("of_value") >= fewest) & (others <= IMPURE * (1 - share))
     covered = (
         counts.filter(share.is_between(0, 0.9) & (pl.col("of_class") >= FEWEST_OF_CLASS))
         .group_by("class")
