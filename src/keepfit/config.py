@@ -228,8 +228,9 @@ class Retrain(Section):
     schedule: Duration | None = None
     """Retrain when the last training is longer ago than this."""
     window: str = Field(default="all", pattern=r"^(all|choose|last [1-9]\d*)$")
-    """Training rows: 'all' history, the 'last N' batches, or 'choose' between all and retrain.windows by validation."""
-    windows: tuple[int, ...] = (5, 10, 20)
+    """Training rows: 'all' history, the 'last N' batches, or 'choose' between all and retrain.windows, by which predicts the
+    latest batches best."""
+    windows: tuple[int, ...] = (3, 7, 20)
     """Numbers of latest batches that window = 'choose' tries beside all."""
     cooldown: Duration = timedelta(0)
     """After a training none follows for this long, unless forced."""

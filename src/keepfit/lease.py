@@ -10,13 +10,12 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from keepfit.config import Config
 from keepfit.errors import KeepfitError, LeaseLost
 from keepfit.ports import Leases
 from keepfit.records import Lease
-
-CLOCK_STEP = 5.0  # seconds by which the clock may be set while a process runs
 
 
 class HeldLease:
@@ -60,29 +59,39 @@ def held(leases: Leases, config: Config) -> Iterator[HeldLease]:
 
 def this_process() -> str:
     """This process as host:pid:nonce; the nonce is when it started, so that a reused number is not taken for it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid()) or 0:.1f}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def is_dead(holder: str) -> bool:
     """Whether a holder ran on this machine and certainly runs no more.
 
-    >>> is_dead(this_process()), is_dead("elsewhere:1:0.0")
+    >>> is_dead(this_process()), is_dead("elsewhere:1:0")
     (False, False)
     """
     process, _, started = holder.rpartition(":")
     host, _, pid = process.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
-    now = _started(int(pid))
-    return now is None or abs(now - float(started)) > CLOCK_STEP
+    return _started(int(pid)) != started
 
 
-def _started(pid: int) -> float | None:
-    """When a process started, in seconds; None when there is no such process or it only waits to be reaped."""
+def _started(pid: int) -> str | None:
+    """When a process started; None when there is no such process, or it only waits to be reaped.
+
+    Linux counts it in ticks since the machine's start, which no change of the clock moves; elsewhere psutil knows.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None if Path("/proc/self/stat").exists() else _started_elsewhere(pid)
+
+
+def _started_elsewhere(pid: int) -> str | None:
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
         return None

@@ -20,6 +20,7 @@ from keepfit.config import Config
 from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
 from keepfit.errors import ConfigError, DataError, NotFound
+from keepfit.idle import recall, remember
 from keepfit.lease import HeldLease, held
 from keepfit.ports import (
     Checker,
@@ -33,7 +34,7 @@ from keepfit.ports import (
     Tracker,
     Trainer,
 )
-from keepfit.records import BatchState, Cycle, JournalEntry, Lease, Promotion
+from keepfit.records import BatchState, Cycle, JournalEntry, Lease, Outcome, Place, Promotion
 
 if TYPE_CHECKING:
     from keepfit.adapters.project_code import FolderCode
@@ -42,9 +43,7 @@ STATE = ".keepfit"  # folder of the embedded defaults
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "root_mean_squared_error"}
 
 
-def open(
-    folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any
-) -> Project:
+def open(folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any) -> Project:
     """Open the project in `folder`.
 
     Args:
@@ -65,7 +64,7 @@ class OpenedPorts:
         unknown = sorted(set(given) - {name for name in dir(type(self)) if not name.startswith("_")})
         if unknown:
             raise ConfigError(f"keepfit has no port named {unknown[0]!r}; see keepfit.ports.Ports")
-        self.config, self.clock = config, clock
+        self.config, self.clock, self.given = config, clock, given
         self.held: HeldLease | None = None
         self.__dict__.update(given)  # a cached property looks here first
 
@@ -182,9 +181,7 @@ class OpenedPorts:
         modules = {name.rpartition(".")[0] for name in self.config.tracking.trusted_types}
         mine = {module for module in modules if self.config.path(module.replace(".", "/") + ".py").is_file()}
         if mine:
-            FolderCode(
-                self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code"
-            ).load_all()
+            FolderCode(self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code").load_all()
 
     @cached_property
     def releaser(self) -> Releaser:
@@ -206,8 +203,9 @@ class OpenedPorts:
         return SkopsModels((*TYPES, *self.config.tracking.trusted_types)).read(path)
 
     def close(self) -> None:
-        if "ledger" in self.__dict__:
-            self.ledger.close()
+        """Close the ledger; it is opened again when it is used again."""
+        if "ledger" in self.__dict__ and "ledger" not in self.given:
+            self.__dict__.pop("ledger").close()
 
 
 def _make_folder(folder: Path) -> None:
@@ -292,14 +290,18 @@ class Project:
         """
         if until is not None and until not in NAMES:
             raise ConfigError(f"There is no stage {until!r}: the stages are {', '.join(NAMES)}.")
-        from keepfit.provenance import provenance
-
         if dry_run:
             from keepfit.rehearsal import rehearse
 
             return rehearse(self.ports, self.config, forced=force, watch=watch)
+        plain = not (force or until or resume or self.ports.given)
+        idle = recall(self.config, self._state) if plain else None
+        if idle is not None:
+            return idle
+        from keepfit.provenance import provenance
+
         with self._alone():
-            return run_cycle(
+            cycle = run_cycle(
                 self.ports,
                 self.config,
                 provenance=lambda: provenance(self.config, self.ports.code.fingerprint),
@@ -308,6 +310,15 @@ class Project:
                 only_resume=resume,
                 watch=watch,
             )
+        if plain and cycle.outcome is Outcome.WAITING and self.journal(1):
+            arrivals = list(self.ports.inbox.list(Place.INBOX))
+            self.ports.close()  # so that the ledger's file is at rest
+            remember(cycle, arrivals, self.config, self._state)
+        return cycle
+
+    @property
+    def _state(self) -> Path:
+        return self.config.root / STATE
 
     def status(self) -> dict[str, Any]:
         """What there is now: champion by the journal, batches by state, the last cycle, who holds the lease."""

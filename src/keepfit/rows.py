@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from keepfit.config import Column, Config
-from keepfit.contract import conform, examples, infer, without_blank_rows
+from keepfit.contract import NULL_WORDS, conform, examples, infer, without_blank_rows
 from keepfit.errors import ConfigError, DataError, UserCodeError
 from keepfit.ports import Ports, ProjectCode
 from keepfit.records import Batch, BatchState, Cycle, Finding, ModelVersion
@@ -117,7 +117,8 @@ def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple
         truth = typed[target]
     else:
         truth, findings = _classes(frame[target], column, config)
-    blank = _text(frame[target]).is_null()
+    text = _text(frame[target])
+    blank = text.is_null() | (text.str.to_lowercase().is_in(NULL_WORDS) if number else False)
     if config.validation.on_blank_label == "error" and blank.any():
         findings.append(_label_finding(frame[target], blank, "a label in every row", "without one"))
     return truth, findings
@@ -259,7 +260,15 @@ def _as_numbers(prepared: pd.DataFrame) -> pl.DataFrame:
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise UserCodeError(f"prepare returned a column that is neither numbers nor texts nor dates: {error}") from error
     plain = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
-    return features.with_columns(pl.col(plain).cast(pl.Float64))
+    numbers = features.with_columns(pl.col(plain).cast(pl.Float64).fill_nan(None))
+    for name in plain:
+        infinite = numbers[name].is_infinite().fill_null(value=False)
+        if infinite.any():
+            raise UserCodeError(
+                f"prepare returned {infinite.sum()} infinite numbers in {name!r} (the first in its row {infinite.arg_true()[0] + 1}): "
+                "expected finite ones, or none where nothing can be computed. A division by zero is the usual cause."
+            )
+    return numbers
 
 
 def kept_columns(config: Config) -> tuple[str, ...]:

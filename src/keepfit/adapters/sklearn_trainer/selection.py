@@ -1,0 +1,77 @@
+"""Folds and windows: which rows judge a candidate inside the training rows, and how far back it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
+
+from keepfit.config import Config
+from keepfit.rows import FILE, TIME, groups_of, held_out_by
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Fold = tuple[np.ndarray, np.ndarray]  # positions of the rows that train and of those that judge
+ENOUGH = 500  # rows of the latest batches that are enough to choose a window by
+
+
+def folds(rows: pd.DataFrame, target: np.ndarray, config: Config) -> Sequence[Fold]:
+    """Folds that keep groups whole and, where rows have a time, never judge the past by the future.
+
+    Empty where there are too few rows, groups or members of a class to divide.
+    """
+    wanted, seed = config.train.folds, config.train.seed
+    classes = config.project.task == "classification"
+    groups = groups_of(rows, config)
+    if groups is not None:
+        count = min(wanted, len(set(groups)))
+        kind = StratifiedGroupKFold if classes else GroupKFold
+        return list(kind(count).split(rows, target, groups)) if count > 1 else ()
+    if held_out_by(config) == "time":
+        return _forward(rows, wanted)
+    rarest = int(np.unique(target, return_counts=True)[1].min()) if classes else len(rows)
+    count = min(wanted, rarest)
+    if count < 2:
+        return ()
+    kind = StratifiedKFold if classes else KFold
+    return list(kind(count, shuffle=True, random_state=seed).split(rows, target))
+
+
+def _forward(rows: pd.DataFrame, wanted: int) -> Sequence[Fold]:
+    if len(rows) < 3:
+        return ()
+    order = rows[TIME].argsort(kind="stable").to_numpy()
+    return [(order[before], order[after]) for before, after in TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows)]
+
+
+def last(rows: pd.DataFrame, batches: int | None) -> pd.DataFrame:
+    """The rows of the latest batches, all for None; rows come in order of arrival."""
+    if batches is None:
+        return rows
+    latest = list(dict.fromkeys(rows[FILE]))[-batches:]
+    return rows[rows[FILE].isin(latest)]
+
+
+def hold_back_latest(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All rows before the latest batches, and those: as few batches as make a fifth of the rows, or `ENOUGH`."""
+    sizes = rows.groupby(FILE, sort=False).size()
+    from_end = sizes[::-1].cumsum()
+    count = int((from_end < min(0.2 * len(rows), ENOUGH)).sum()) + 1
+    if count >= len(sizes):
+        return rows[:0], rows
+    inside = rows[FILE].isin(set(sizes.index[-count:]))
+    return rows[~inside], rows[inside]
+
+
+def fixed_window(config: Config) -> int | None:
+    """N of the window "last N"; None where it is another."""
+    window = config.retrain.window
+    return int(window.split()[1]) if window.startswith("last") else None
+
+
+def window_name(batches: int | None) -> str:
+    """What a window is called: "all" or "last N"."""
+    return "all" if batches is None else f"last {batches}"

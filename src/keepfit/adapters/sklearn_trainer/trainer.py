@@ -1,0 +1,171 @@
+"""Trains scikit-learn estimators, or whatever the project's own function returns; all is chosen inside the training rows."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from threadpoolctl import threadpool_limits
+
+from keepfit.adapters.sklearn_trainer.candidates import Candidates, Option
+from keepfit.adapters.sklearn_trainer.selection import fixed_window, folds, hold_back_latest, last, window_name
+from keepfit.config import Config
+from keepfit.errors import DataError
+from keepfit.fitted import FittedModel
+from keepfit.ports import Metric, Model, Trained
+from keepfit.records import CandidateScore
+from keepfit.rows import FILE, TRUTH, for_metric, groups_of
+from keepfit.stats.units import value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Task = tuple[Option, "pd.DataFrame", "pd.DataFrame"]  # fit on the first rows, judge on the second
+
+
+class SklearnTrainer:
+    """See `keepfit.ports.Trainer`.
+
+    `text` names the columns that hold text; `own` is the project's train function and `build` finds its estimators, both None
+    where the project has none.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        metric: Metric,
+        text: Sequence[str],
+        own: Callable[[Any, Any], Any] | None = None,
+        build: Callable[[str], Any] | None = None,
+    ) -> None:
+        self._config, self._metric, self._own = config, metric, own
+        self._candidates = Candidates(config, text, build)
+        self._classes = config.project.task == "classification"
+
+    def train(self, rows: pd.DataFrame, features: Sequence[str]) -> Trained:
+        self._check(rows, features)
+        seed = self._config.train.seed
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        with joblib.parallel_config(n_jobs=self._config.engine.workers), threadpool_limits(_threads(rows, features)):
+            if self._own is not None:
+                return self._train_own(rows, features)
+            options = list(self._candidates.options(rows[list(features)]))
+            choosing = self._config.retrain.window == "choose"
+            best, window, scores = (self._choose_window if choosing else self._choose)(options, rows, features)
+            chosen = last(rows, window)
+            return Trained(
+                model=self._fit(best, chosen, features),
+                name=best.name,
+                parameters=best.described(),
+                window=window_name(window),
+                rows=len(chosen),
+                scores=scores,
+            )
+
+    def baseline(self, rows: pd.DataFrame) -> Model:
+        dummy = DummyClassifier(strategy="most_frequent") if self._classes else DummyRegressor()
+        return FittedModel(dummy.fit(np.zeros((len(rows), 1)), self._target(rows)))
+
+    def _choose(
+        self, options: Sequence[Option], rows: pd.DataFrame, features: Sequence[str]
+    ) -> tuple[Option, int | None, tuple[CandidateScore, ...]]:
+        """The option with the best mean over the folds of the window; a single option needs no comparison."""
+        window = fixed_window(self._config)
+        within = last(rows, window).reset_index(drop=True)
+        divided = folds(within, self._target(within), self._config) if len(options) > 1 else ()
+        tasks = [(option, within.iloc[training], within.iloc[judging]) for option in options for training, judging in divided]
+        found = np.array(self._scores(tasks, features)).reshape(len(options), len(divided))
+        means = [float(mean) for mean in found.mean(axis=1)] if len(divided) else [np.nan] * len(options)
+        return options[self._best(means)], window, _described(options, [window] * len(options), means)
+
+    def _choose_window(
+        self, options: Sequence[Option], rows: pd.DataFrame, features: Sequence[str]
+    ) -> tuple[Option, int | None, tuple[CandidateScore, ...]]:
+        """The option and the window that together predict the latest batches best from those before them."""
+        before, latest = hold_back_latest(rows)
+        if before.empty:
+            return self._choose(options, rows, features)
+        windows = [None, *(size for size in self._config.retrain.windows if size < before[FILE].nunique())]
+        pairs = [(option, window) for window in windows for option in options]
+        scores = self._scores([(option, last(before, window), latest) for option, window in pairs], features)
+        best, window = pairs[self._best(scores)]
+        return best, window, _described([option for option, _ in pairs], [window for _, window in pairs], scores)
+
+    def _scores(self, tasks: Sequence[Task], features: Sequence[str]) -> list[float]:
+        return list(joblib.Parallel(prefer="threads")(joblib.delayed(self._score)(*task, features) for task in tasks))
+
+    def _score(self, option: Option, training: pd.DataFrame, judging: pd.DataFrame, features: Sequence[str]) -> float:
+        """The metric on rows that this fit has not seen; NaN where it cannot be fitted or scored."""
+        try:
+            model = FittedModel(self._fit(option, training, features))
+        except DataError:
+            return float("nan")
+        judging = judging.reset_index(drop=True)
+        predictions = model.predict(judging[list(features)])
+        groups = groups_of(judging, self._config)
+        score = value(self._metric.statistics(judging[TRUTH].to_numpy(), predictions, groups, for_metric(judging)))
+        return float("nan") if score is None else score
+
+    def _best(self, scores: Sequence[float]) -> int:
+        """Index of the best score; the first of equals, and the first candidate where nothing could be scored."""
+        sign = 1 if self._metric.greater_is_better else -1
+        return max(range(len(scores)), key=lambda i: (sign * scores[i] if np.isfinite(scores[i]) else -np.inf, -i))
+
+    def _fit(self, option: Option, rows: pd.DataFrame, features: Sequence[str]) -> Any:
+        pipeline = option.built()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # convergence and rare classes show in the score
+                return pipeline.fit(rows[list(features)], self._target(rows))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{option.name} could not be trained: {error}") from error
+
+    def _train_own(self, rows: pd.DataFrame, features: Sequence[str]) -> Trained:
+        assert self._own is not None  # noqa: S101 - the caller has looked
+        window = fixed_window(self._config)
+        chosen = last(rows, window)
+        model = self._own(chosen[list(features)].reset_index(drop=True), self._target(chosen))
+        if not hasattr(model, "predict"):
+            raise DataError(f"{self._config.train.function} returned {type(model).__name__}: expected a fitted model with predict")
+        return Trained(
+            model=model,
+            name=self._config.train.function or "",
+            parameters={},
+            window=window_name(window),
+            rows=len(chosen),
+            scores=(),
+        )
+
+    def _target(self, rows: pd.DataFrame) -> np.ndarray:
+        return rows[TRUTH].to_numpy(dtype=str if self._classes else float)
+
+    def _check(self, rows: pd.DataFrame, features: Sequence[str]) -> None:
+        if not features:
+            raise DataError("There is no feature column to train on: the contract marks none as a feature.")
+        if self._classes and rows[TRUTH].nunique() < 2:
+            only = rows[TRUTH].iloc[0]
+            raise DataError(f"All {len(rows)} labelled training rows are of one class, {only!r}: expected two or more classes.")
+
+
+def _described(options: Sequence[Option], windows: Sequence[int | None], scores: Sequence[float]) -> tuple[CandidateScore, ...]:
+    return tuple(
+        CandidateScore(
+            name=option.name,
+            parameters=option.described(),
+            window=window_name(window),
+            score=float(score) if np.isfinite(score) else None,
+        )
+        for option, window, score in zip(options, windows, scores, strict=True)
+    )
+
+
+def _threads(rows: pd.DataFrame, features: Sequence[str]) -> int | None:
+    """Threads for linear algebra and boosting inside one fit: one for small data, where several only wait for each other
+    (fifteen times slower beside another busy process, measured), and the libraries' own choice for large."""
+    return 1 if len(rows) * len(features) < 5_000_000 else None
