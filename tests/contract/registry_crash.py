@@ -6,6 +6,7 @@ forked after the imports, which take longer than all the rest. The parent must n
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -21,6 +22,10 @@ from keepfit.adapters.mlflow_registry import MlflowRegistry
 from keepfit.adapters.skops_models import SkopsModels
 from keepfit.testing.registry_contract import classifier, registration
 
+for module in ("tracking", "model_registry"):  # MLflow imports these late, and each child would again
+    importlib.import_module(f"mlflow.store.{module}.sqlalchemy_store")
+for module in ("alembic.command", "alembic.script", "sklearn.utils", "mlflow.artifacts", "mlflow.models"):
+    importlib.import_module(module)
 PLACE = Path(sys.argv[2])
 MODEL = classifier()
 SkopsModels().store(MODEL, PLACE)  # imports skops

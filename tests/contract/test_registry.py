@@ -173,9 +173,7 @@ example = model.metadata.load_input_example(mlflow.artifacts.download_artifacts(
 print(json.dumps([list(model.predict(example)), list(mlflow.sklearn.load_model(uri).predict(example))]))
 print(open(mlflow.pyfunc.get_model_dependencies(uri)).read())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, database, NAME], capture_output=True, text=True, cwd=tmp_path, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", script, database, NAME], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     expected = [str(label) for label in classifier().predict(rows()[["text", "size"]].head(5))]
     assert done.stdout.startswith(str([expected, expected]).replace("'", '"'))

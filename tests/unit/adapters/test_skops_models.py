@@ -120,6 +120,7 @@ models = [
     piped(lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, random_state=0, n_jobs=2)).fit(frame, label),
     lightgbm.train({"verbose": -1, "seed": 0, "num_threads": 2}, lightgbm.Dataset(frame[["x"]], number), 5),
 ]
+models[0].words_ = {"buy", "now", "win", "money", "free", "prize"}
 trusted = ["lightgbm.sklearn.LGBMClassifier", "lightgbm.basic.Booster", "collections.OrderedDict"]
 formats = [LightgbmModels(), SkopsModels(trusted)]
 place = Path(sys.argv[1])
@@ -157,6 +158,18 @@ def test_the_canonical_file_is_a_skops_file_that_stays_as_it_is(tmp_path: Path) 
     assert canonical(data) == data
     assert list(skops.io.loads(data).predict(["two"])) == list(model.predict(["two"]))
     assert {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(data)).infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_what_lies_in_memory_between_the_fields_of_records_is_not_stored(tmp_path: Path) -> None:
+    dtype = np.dtype([("small", "u1"), ("large", "f8")], align=True)
+    model = LogisticRegression().fit(NUMBERS, LABELS)
+    found = []
+    for rubbish in (b"\x01", b"\x02"):
+        model.records_ = np.frombuffer(rubbish * 2 * dtype.itemsize, dtype).copy()
+        model.records_["small"], model.records_["large"] = 3, 0.5
+        found.append(stored(model, tmp_path))
+    assert found[0] == found[1]
+    assert load(tmp_path, found[0]).estimator.records_.tolist() == [(3, 0.5), (3, 0.5)]
 
 
 def test_what_was_one_object_is_one_object_again(tmp_path: Path) -> None:
@@ -327,7 +340,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("kind", list(SHAPES))
 def test_damaged_files_are_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(ModelRefused):
+    with pytest.raises(ModelRefused, match="unpacks" if "bomb" in kind else None):
         load(tmp_path, SHAPES[kind])
 
 
