@@ -29,9 +29,7 @@ from keepfit.versions import Tag
 def registration(cycle: str, model: Any = None, **changes: Any) -> Registration:
     """A small registration for tests; by default a classifier of text and numbers."""
     frame = rows()
-    trained = Trained(
-        model=model or classifier(), name="logistic", parameters={"C": "1"}, window="all", rows=len(frame), scores=()
-    )
+    trained = Trained(model=model or classifier(), name="logistic", parameters={"C": "1"}, window="all", rows=len(frame), scores=())
     whole = Registration(
         cycle=cycle,
         trained=trained,

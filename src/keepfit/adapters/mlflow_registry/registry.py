@@ -223,6 +223,4 @@ def _moved(alias: str, expected: str | None, actual: str | None) -> AliasMoved:
     def say(version: str | None) -> str:
         return "no version" if version is None else f"version {version}"
 
-    return AliasMoved(
-        f"The alias {alias} should point to {say(expected)}, and points to {say(actual)}: it was moved meanwhile."
-    )
+    return AliasMoved(f"The alias {alias} should point to {say(expected)}, and points to {say(actual)}: it was moved meanwhile.")

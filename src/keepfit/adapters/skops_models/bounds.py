@@ -32,9 +32,7 @@ def check_trees(model: Any) -> None:
         else:
             continue
         if not sound:
-            raise ModelRefused(
-                "The model holds a decision tree whose nodes point outside of it: the file is damaged or hostile."
-            )
+            raise ModelRefused("The model holds a decision tree whose nodes point outside of it: the file is damaged or hostile.")
 
 
 def _sound(left: Any, right: Any, feature: Any, leaf: Any, width: int | None) -> bool:
@@ -43,9 +41,7 @@ def _sound(left: Any, right: Any, feature: Any, leaf: Any, width: int | None) ->
     inner = np.flatnonzero(~leaf)
     children = np.stack([left[inner], right[inner]]).astype(np.int64)
     features = feature[inner].astype(np.int64)
-    return bool(
-        (children > inner).all() and (children < len(leaf)).all() and (features >= 0).all() and (features < width).all()
-    )
+    return bool((children > inner).all() and (children < len(leaf)).all() and (features >= 0).all() and (features < width).all())
 
 
 def _sound_predictor(predictor: Any, width: int | None) -> bool:
