@@ -1,0 +1,382 @@
+"""`keepfit doctor`: is everything there that a cycle needs? Checked one by one, nothing changed, and what to do in words.
+
+A check whose base has failed is left out; a check that fails in an unforeseen way is a finding, never an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keepfit.config import FILE_NAME, CandidateSettings, Column, Config
+from keepfit.errors import KeepfitError
+from keepfit.records import Place
+from keepfit.rows import contract_of, held_out_by
+
+if TYPE_CHECKING:
+    from keepfit.project import OpenedPorts
+
+Finding = tuple[str, bool, str]  # what, whether it is well, in words
+Check = Callable[["OpenedPorts", Config], Iterator[Finding]]
+
+LEAST_FREE = 1_000_000_000  # bytes of disk
+LONG_UNFINISHED = 3600  # seconds after which a file with a temporary name was probably given up
+SIGNATURES = {  # what the project's functions are called with
+    "prepare": ("frame",),
+    "train": ("features", "target"),
+    "metric": ("rows",),
+    "build": (),
+    "simulate": ("day", "seed"),
+    "quality": ("frame",),
+}
+TABLES = (
+    ".tsv",
+    ".tab",
+    ".txt",
+    ".dat",
+    ".xls",
+    ".xlsx",
+    ".json",
+    ".gz",
+    ".zip",
+    ".bz2",
+    ".xz",
+    ".feather",
+    ".arrow",
+    ".orc",
+    ".avro",
+)
+EXTRAS = {"psycopg": ("postgres", "a ledger on Postgres"), "lightgbm": ("lightgbm", "LightGBM's models")}
+
+
+def examine(ports: OpenedPorts, config: Config) -> list[Finding]:
+    """Everything that was found, in the order in which a cycle needs it. Never raises."""
+    found: dict[str, list[Finding]] = {}
+    for name, check in CHECKS.items():
+        base = found.get(BASES.get(name, ""), [])
+        if all(well for _, well, _ in base):
+            found[name] = list(_guarded(name, check, ports, config))
+    return [finding for findings in found.values() for finding in findings]
+
+
+def _guarded(name: str, check: Check, ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    try:
+        yield from check(ports, config)
+    except KeepfitError as error:
+        yield name, False, str(error)
+    except (Exception, SystemExit) as error:  # the project's own code may do anything on being imported
+        yield name, False, f"{type(error).__name__}: {error}"
+
+
+# ---------------------------------------------------------------------------------------------------------- computer
+
+
+def _settings(_: OpenedPorts, config: Config) -> Iterator[Finding]:
+    sources = [source for _, _, source in config.rows() if source != "default"]
+    elsewhere = sorted({source for source in sources if source != FILE_NAME})
+    others = f"; others from {', '.join(elsewhere)}" if elsewhere else ""
+    yield "settings", True, f"{config.root / FILE_NAME}: {sources.count(FILE_NAME)} values{others}"
+
+
+def _libraries(_: OpenedPorts, __: Config) -> Iterator[Finding]:
+    from packaging.requirements import Requirement  # MLflow brings it along
+
+    wrong = []
+    needed = [Requirement(line) for line in importlib.metadata.requires("keepfit") or ()]
+    needed = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    for each in needed:
+        try:
+            installed = importlib.metadata.version(each.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{each.name} is not installed")
+            continue
+        if not each.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{each.name} is {installed}, tested are {each.specifier}")
+    words = f"{len(needed)} libraries are of tested versions" if not wrong else f"{'; '.join(wrong)}: pip install --upgrade keepfit"
+    yield "libraries", not wrong, words
+
+
+def _extras(_: OpenedPorts, config: Config) -> Iterator[Finding]:
+    estimators = " ".join(each.estimator or "" for each in config.train.candidates)
+    needed = {"psycopg": config.ledger.url.startswith("postgres"), "lightgbm": "lightgbm" in estimators}
+    for module, (extra, use) in EXTRAS.items():
+        try:
+            yield f"optional: {extra}", True, f"{module} {importlib.metadata.version(module)}"
+        except importlib.metadata.PackageNotFoundError:
+            words = f"is not installed; {use} would need it: pip install 'keepfit[{extra}]'"
+            yield f"optional: {extra}", not needed[module], words
+
+
+def _folders(_: OpenedPorts, config: Config) -> Iterator[Finding]:
+    data = config.data
+    for name, setting in (("inbox", data.inbox), ("archive", data.archive), ("quarantine", data.quarantine), ("state", ".keepfit")):
+        yield _folder(name, config.path(setting))
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    if folder.exists() and not folder.is_dir():
+        return name, False, f"{folder} is a file: move it away, or name another folder"
+    if not folder.exists():
+        parent = next(parent for parent in folder.parents if parent.exists())
+        if name == "inbox":
+            return name, False, f"{folder} does not exist: make it, or correct [data] inbox"
+        if os.access(parent, os.W_OK):
+            return name, True, f"{folder} is made when it is needed"
+        return name, False, f"{folder} does not exist and cannot be made: give this user the right to write to {parent}"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return name, False, f"{folder} cannot be read and written: give this user the right to"
+    return name, True, str(folder)
+
+
+def _disk(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(config.root).free
+    waiting = sum(arrival.size for arrival in ports.inbox.list(Place.INBOX))
+    needed = max(LEAST_FREE, 5 * waiting)  # prepared rows, models and their database beside the data
+    words = f"{free / 1e9:.1f} GB are free"
+    yield "disk", free >= needed, words if free >= needed else f"{words}: a cycle may need {needed / 1e9:.1f} GB. Free some space."
+
+
+# -------------------------------------------------------------------------------------------------------------- data
+
+
+def _inbox(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    folder = config.path(config.data.inbox)
+    if not os.access(folder, os.R_OK | os.X_OK):  # said already
+        return
+    arrivals = ports.inbox.list(Place.INBOX)
+    settled = sum(arrival.settled for arrival in arrivals)
+    fresh = len(arrivals) - settled
+    given_up = [arrival.name for arrival in arrivals if not arrival.settled and _age(folder / arrival.name) > LONG_UNFINISHED]
+    words = f"{settled} files are ready" + (f", {fresh} still being written: a run leaves them for later" if fresh else "")
+    if given_up:
+        words += f". {_shown(given_up)} did not change for an hour: rename or remove what is not being written any more"
+    yield "files", not given_up, words
+    yield from _strays(folder, {arrival.name for arrival in arrivals})
+
+
+def _strays(folder: Path, taken: set[str]) -> Iterator[Finding]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    strays = [path.relative_to(folder).as_posix() for path in files if path.relative_to(folder).as_posix() not in taken]
+    tables = [name for name in strays if name.lower().endswith(TABLES) and not name.endswith((".quality.json", ".reason.json"))]
+    if tables:
+        yield (
+            "ignored files",
+            False,
+            f"{_shown(tables)}: rename or convert to .csv, .parquet or .jsonl, or no run will take them in",
+        )
+    elif strays:
+        yield "ignored files", True, f"{_shown(strays)}: no data by their names"
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:  # it has been moved meanwhile
+        return 0.0
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _contract(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    columns = contract_of(ports, config)
+    if columns is None:
+        yield "contract", True, "is inferred from the first file and then kept in .keepfit/prepared; or write [data.columns]"
+        return
+    origin = "[data.columns]" if config.data.columns else "inferred from the first file"
+    yield "contract", True, f"{len(columns)} columns, {origin}"
+    for setting, name in _named_columns(config):
+        if name not in columns and name != config.data.target:
+            close = _close(name, columns)
+            advice = f"did you mean {close!r}?" if close else "add it to [data.columns], or correct the setting"
+            yield setting, False, f"names {name!r}, which is no column of the contract: {advice}"
+    yield from _contradictions(columns, config)
+
+
+def _named_columns(config: Config) -> Iterator[tuple[str, str]]:
+    data = config.data
+    single = {"data.id": data.id, "data.time": data.time, "data.group": data.group, "data.unit": data.unit}
+    single["data.holdout.stratify"] = data.holdout.stratify
+    yield from ((setting, name) for setting, name in single.items() if name is not None)
+    if not config.data.prepare:  # a prepare function may make the columns that are kept
+        yield from (("data.keep", name) for name in data.keep)
+    if config.promote.slices is not None:
+        yield from (("promote.slices", name) for name in config.promote.slices.columns)
+
+
+def _close(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant, whatever its capitals."""
+    by_plain = {each.casefold(): each for each in known}
+    return next((by_plain[plain] for plain in difflib.get_close_matches(name.casefold(), by_plain, n=1)), None)
+
+
+def _contradictions(columns: dict[str, Column], config: Config) -> Iterator[Finding]:
+    data, by = config.data, held_out_by(config)
+    if data.target not in columns:
+        close = _close(data.target, columns)
+        hint = f"; did you mean {close!r}?" if close else ""
+        yield "data.target", not close, f"{data.target!r} is not in the contract, so its values are not checked{hint}"
+    if data.time in columns and columns[data.time].type != "datetime":
+        yield "data.time", False, f"{data.time!r} is promised as {columns[data.time].type}: make it a datetime, with its format"
+    if by in ("group", "time") and getattr(data, by) is None:
+        yield "data.holdout.by", False, f"is {by!r}: name the column with [data] {by}"
+    if data.holdout.stratify is not None and by in ("time", "file"):
+        yield "data.holdout.stratify", False, f"has no effect while rows are held out by {by}: leave it out"
+    features = [
+        name for name, column in columns.items() if column.feature and name not in (data.target, data.id, data.time, data.group)
+    ]
+    if not features and not data.prepare:
+        yield "features", False, "the contract marks no column as a feature: set feature = true somewhere"
+
+
+# ------------------------------------------------------------------------------------------------------- own functions
+
+
+def _functions(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    train, simulate = config.train, config.simulate
+    own = [("prepare", config.data.prepare), ("train", train.function), ("metric", train.metric if ":" in train.metric else None)]
+    own += [("build", each.build) for each in train.candidates]
+    made_up = [("simulate", simulate.function if simulate else None), ("quality", simulate.quality if simulate else None)]
+    for code, roles in (("code", own), ("generator", made_up)):
+        for role, name in roles:
+            if name:
+                yield _function(ports, code, role, name)
+
+
+def _function(ports: OpenedPorts, code: str, role: str, name: str) -> Finding:
+    what = f"function {name}"
+    try:
+        found = getattr(ports, code).function(f"build {name}" if role == "build" else role)
+    except KeepfitError as error:
+        return what, False, str(error)
+    wanted = SIGNATURES[role]
+    try:
+        inspect.signature(found).bind(*wanted)
+    except TypeError as error:
+        return what, False, f"is called as {role}({', '.join(wanted)}), which it does not take: {error}"
+    except ValueError:  # written in C, without a signature
+        return what, True, f"is there, as {role}"
+    return what, True, f"takes ({', '.join(wanted)}), as {role} must"
+
+
+def _metric(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    metric = ports.metric
+    yield "metric", True, f"{metric.name}, {'greater' if metric.greater_is_better else 'smaller'} is better"
+    positive, labels = config.train.positive, set(config.data.labels.values())
+    if positive is not None and labels and positive not in labels:
+        yield "train.positive", False, f"is {positive!r}, which is no class of [data.labels]: {', '.join(sorted(labels))}"
+
+
+def _candidates(_: OpenedPorts, config: Config) -> Iterator[Finding]:
+    for number, settings in enumerate(config.train.candidates, 1):
+        if settings.estimator is not None:
+            what = f"candidate {settings.name or number}"
+            problem = _problem(settings)
+            yield what, not problem, problem or settings.estimator
+
+
+def _problem(settings: CandidateSettings) -> str:
+    """What is wrong with a candidate, in words; empty when nothing is."""
+    module, _, name = str(settings.estimator).rpartition(".")
+    try:
+        estimator: Any = getattr(importlib.import_module(module), name)(**settings.parameters)
+        if hasattr(estimator, "_validate_params"):
+            estimator._validate_params()  # scikit-learn would say it at the first fit only
+    except ImportError as error:
+        return f"{settings.estimator} cannot be imported: {error}. Install it, or correct the name."
+    except AttributeError:
+        return f"{module} has no {name}: correct estimator"
+    except (TypeError, ValueError) as error:
+        return f"{settings.estimator} does not accept its parameters: {error}"
+    known = estimator.get_params()
+    for searched in settings.search:
+        step, _, parameter = searched.partition("__")
+        if step not in ("estimator", "columns") or (step == "columns" and not settings.preprocess):
+            return f"search names {searched!r}: names begin with estimator__ or, inside keepfit's preparation, columns__"
+        if step == "estimator" and parameter not in known:
+            close = _close(parameter, known)
+            return f"search names {searched!r}" + (f": did you mean 'estimator__{close}'?" if close else ", which it does not have")
+    return ""
+
+
+# ----------------------------------------------------------------------------------------------------------- databases
+
+
+def _ledger(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    if _not_made_yet(ports, "ledger", config.ledger.url, config):
+        yield "ledger", True, "is made by the first run"
+        return
+    ledger, project = ports.ledger, config.project.name
+    counts = ", ".join(f"{count} {state.value}" for state, count in ledger.batches.count(project).items() if count)
+    yield "ledger", True, f"opens, with the tables of this keepfit; files: {counts or 'none yet'}"
+    lease = ledger.leases.current(project)
+    if lease is None:
+        yield "lease", True, "is free"
+    elif lease.expires_at > ports.clock.now():
+        yield "lease", True, f"{lease.holder} is at work since {lease.since:%Y-%m-%d %H:%M:%S}; another run would have to wait"
+    else:
+        yield "lease", True, f"was left by {lease.holder}; the next run takes it over"
+    if ledger.cycles.recent(project, 1, unfinished=True):
+        yield "cycle", True, "one was interrupted; the next run goes on with it"
+
+
+def _registry(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    if _not_made_yet(ports, "registry", config.tracking.url, config):
+        yield "MLflow", True, "its database is made by the first run"
+        return
+    champion = ports.registry.champion()
+    alias, model = config.promote.alias, config.tracking.model or config.project.name
+    yield "MLflow", True, f"{re.sub(r'//[^/@]*@', '//', config.tracking.url)} answers"
+    if champion is None:
+        yield "champion", True, f"no version of {model} has the alias {alias} yet"
+        return
+    yield _loadable(ports, champion.version, f"{model} version {champion.version}, alias {alias}")
+    if "ledger" in ports.__dict__:
+        done = next((entry for entry in ports.ledger.journal.entries(config.project.name) if entry.status == "done"), None)
+        if done is not None and done.promotion.to_version != champion.version:
+            words = (
+                f"is at version {champion.version}, and the journal left it at {done.promotion.to_version}: somebody else moved it"
+            )
+            yield "alias", False, f"{words}. `keepfit promote {champion.version}` makes it so in the journal too."
+
+
+def _loadable(ports: OpenedPorts, version: str, shown: str) -> Finding:
+    try:
+        ports.registry.load(version)
+    except KeepfitError as error:
+        return "champion", False, f"{shown} cannot be loaded: {error}"
+    return "champion", True, f"{shown} can be loaded"
+
+
+def _not_made_yet(ports: OpenedPorts, port: str, url: str, config: Config) -> bool:
+    """Whether it is a database file that no run has made. Making one takes MLflow half a minute."""
+    prefix = "sqlite:///"
+    full = config.url(url)
+    return port not in ports.__dict__ and full.startswith(prefix) and not Path(full.removeprefix(prefix)).exists()
+
+
+CHECKS: dict[str, Check] = {
+    "settings": _settings,
+    "libraries": _libraries,
+    "optional parts": _extras,
+    "folders": _folders,
+    "disk": _disk,
+    "files": _inbox,
+    "functions": _functions,
+    "contract": _contract,
+    "metric": _metric,
+    "candidates": _candidates,
+    "ledger": _ledger,
+    "MLflow": _registry,
+}
+BASES = {"metric": "functions"}  # a check that means nothing where another has failed
