@@ -32,8 +32,9 @@ def test_else_the_order_of_the_rows_does() -> None:
     assert read_dates(pl.Series(["1/2/2024", "2/2/2024", "1/3/2024"])).format == "%d/%m/%Y"
 
 
-def test_and_without_it_nothing_is_claimed() -> None:
-    found = read_dates(pl.Series(["3/2/2024", "1/5/2024", "2/3/2024"]))
+@pytest.mark.parametrize("cells", [["3/2/2024", "1/5/2024", "2/3/2024"], ["1/2/2024", "2/3/2024", "3/4/2024"]])
+def test_and_where_neither_or_both_are_in_order_nothing_is_claimed(cells) -> None:
+    found = read_dates(pl.Series(cells))
     assert found.format is None
     assert found.doubtful == ("%d/%m/%Y", "%m/%d/%Y")
 

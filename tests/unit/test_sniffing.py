@@ -26,6 +26,11 @@ def test_the_delimiter_is_the_one_under_which_the_target_is_a_column(tmp_path, d
     assert "separated by" in " ".join(found.remarks)
 
 
+def test_more_cells_under_another_delimiter_do_not_win_against_the_target(tmp_path) -> None:
+    rows = "".join(f"{i}, {i + 1}, {i + 2}|{i % 2}\n" for i in range(30))
+    assert sniffed(tmp_path, f"first, second, third|y\n{rows}").delimiter == "|"
+
+
 def test_commas_in_quoted_texts_do_not_count(tmp_path) -> None:
     rows = "".join(f'"a, b, c";{i}\n' for i in range(30))
     assert sniffed(tmp_path, f"text;y\n{rows}", target="nothing").delimiter == ";"
