@@ -179,6 +179,7 @@ def _told(folder: Path, data: Path, written: Written, proposal: Proposal) -> lis
         *(f"  not a feature: {name!r}: {why}" for name, why in proposal.notes.items()),
         *(f"  left out: {name!r}: it holds what no contract can promise" for name in proposal.left_out),
         *(f"  look: {warning}" for warning in proposal.warnings),
+        *([f"  look: should rows of one {proposal.group!r} be held out together? Then set [data] group"] if proposal.group else []),
     ]
     return [
         *lines,

@@ -186,6 +186,14 @@ def test_what_was_chosen_is_in_the_settings_with_its_reason(tmp_path) -> None:
     assert (config.train.metric, config.train.positive, config.data.holdout.stratify) == ("f1", "yes", "y")
 
 
+def test_what_several_rows_may_belong_to_is_asked_about_and_not_decided(tmp_path) -> None:
+    table(drawn("no", "yes"), customer_id=drawn(*range(80))).write_csv(tmp_path / "rows.csv")
+    lines = start_project(tmp_path / "p", tmp_path / "rows.csv", "y")
+    assert any("rows of one 'customer_id' be held out together" in line for line in lines)
+    assert '# group = "customer_id"' in (tmp_path / "p/keepfit.toml").read_text(encoding="utf-8")
+    assert made(tmp_path / "p").data.group is None
+
+
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text(max_size=8), min_size=2, max_size=4, unique=True).filter(itemgetter(0)))
 def test_any_column_names_make_settings_that_can_be_read(tmp_path_factory, names) -> None:
