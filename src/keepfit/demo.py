@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from keepfit.project import open as open_project
-from keepfit.records import Cycle, Outcome
+from keepfit.records import Cycle
 from keepfit.templates import copy_template
 
 FIRST_DAY = date(2026, 1, 1)
@@ -86,58 +86,10 @@ def _with_progress(days: Iterator[Day], count: int) -> list[Day]:
         played = []
         for day in days:
             played.append(day)
-            print(f"{day.day} {day.cycle.outcome}", file=sys.stderr)
+            print(f"{day.day} {day.cycle.outcome}", file=sys.stderr)  # noqa: T201 - progress, for whoever watches
         return played
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return list(
-        track(days, description="thirty days of churn" if count == 30 else "days of churn", total=count, console=console)
-    )
-
-
-def show(days: Sequence[Day]) -> None:
-    """The days as a table that a person understands at once."""
-    from keepfit.cli.output import fact, table
-
-    table(("day", "rows", "error", "decision", "verdict", "champion", "what happened"), [_row(day) for day in days])
-    promoted = sum(day.cycle.outcome is Outcome.PROMOTED for day in days)
-    fact("")
-    fact(
-        f"{len(days)} days in {sum(day.seconds for day in days):.0f} s: {promoted} promotions. "
-        "error: mean absolute error of the champion on that day's customers; smaller is better."
-    )
-
-
-def _row(day: Day) -> tuple[str, ...]:
-    cycle = day.cycle
-    rows = sum(batch.rows or 0 for batch in cycle.batches)
-    error = cycle.performance.value if cycle.performance else None
-    verdict = cycle.verdict
-    compared = (
-        "" if verdict is None else f"{verdict.conclusion.value} ({_number(verdict.champion)} -> {_number(verdict.challenger)})"
-    )
-    decision = cycle.decision.action.value if cycle.decision else ""
-    return (
-        f"{day.day:%a %d %b}",
-        str(rows),
-        _number(error),
-        decision,
-        compared,
-        f"v{day.champion}" if day.champion != "none" else "",
-        _what(day),
-    )
-
-
-def _what(day: Day) -> str:
-    """The generator's event and the loop's first reason, shortened to fit a line."""
-    decision = day.cycle.decision
-    fired = [signal for signal in decision.signals if signal.fired] if decision else []
-    found = {"floor": "too wrong", "degradation": "got worse", "no_champion": "first model", "data_fault": "data quarantined"}
-    why = ", ".join(found.get(signal.name, signal.name) for signal in fired)
-    return " / ".join(part for part in (f"[{day.event}]" if day.event else "", why) if part)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return list(track(days, description="thirty days of churn" if count == 30 else "days of churn", total=count, console=console))

@@ -65,9 +65,7 @@ def _decision(cycle: Cycle) -> str:
         return ""
     reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
     changed = [f"{signal.name}: {signal.would_change}" for signal in decision.signals if signal.would_change]
-    wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[
-        decision.action
-    ]
+    wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[decision.action]
     would = f"\n{wanted} would have needed\n" + "\n".join(f"  - {each}" for each in changed) if changed else ""
     return f"Decision: {decision.action.value}, because\n{reasons}{would}"
 
@@ -98,15 +96,14 @@ def _verdict(verdict: Verdict | None) -> str:
     if verdict.difference is not None:
         lines.append(
             f"  On {verdict.n} held-out rows that neither has seen: champion {_number(verdict.champion)}, challenger "
-            f"{_number(verdict.challenger)}, better by {verdict.difference:.4g}{_between(verdict.interval)}."
+            f"{_number(verdict.challenger)}, {_gain(verdict.difference)}{_between(verdict.interval)}."
         )
     if verdict.p_value is not None and verdict.alpha is not None:
         spent = f", the share of alpha for challenger {verdict.comparison} of this champion" if verdict.comparison > 1 else ""
         lines.append(f"  {verdict.test}: p = {verdict.p_value:.4g} against {verdict.alpha:.4g}{spent}.")
     if verdict.negative_flips is not None:
         lines.append(
-            f"  {verdict.negative_flips} rows the champion had right are now wrong, "
-            f"{verdict.positive_flips} the other way round."
+            f"  {verdict.negative_flips} rows the champion had right are now wrong, {verdict.positive_flips} the other way round."
         )
     if verdict.baseline is not None:
         lines.append(f"  A model that ignores its input scores {verdict.baseline:.4g} on the same rows.")
@@ -162,5 +159,10 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
+def _gain(difference: float) -> str:
+    return f"{'worse' if difference < 0 else 'better'} by {abs(difference):.4g}"
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    name = "_" in text.partition(" ")[0]  # a metric's name is written as it is
+    return (text if name else text[:1].upper() + text[1:]) + ("" if text.endswith(".") else ".")

@@ -13,9 +13,7 @@ from keepfit.errors import ConfigError
 
 @verb
 def init(
-    first: Annotated[
-        str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")
-    ],
+    first: Annotated[str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")],
     second: Annotated[str | None, typer.Argument(metavar="", show_default=False)] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A CSV, Parquet or JSON Lines file of your own.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
@@ -52,7 +50,8 @@ def demo(
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
     """Play thirty days of a churn model's life: a concept drift, a broken day, one cycle a day."""
-    from keepfit.demo import play, show
+    from keepfit.cli.demo_table import show
+    from keepfit.demo import play
 
     days_played = play(folder, days)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -69,7 +69,7 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
     elif data.unit:
         key = frame[data.unit].cast(pl.String).fill_null("") + batch.id
     else:
-        key = _row_keys(frame, batch, by, config)
+        key = _row_keys(frame, columns, batch, config)
     return pl.DataFrame(
         {
             KEY: [_digest(text) for text in key],
@@ -81,10 +81,14 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
     )
 
 
-def _row_keys(frame: pl.DataFrame, batch: Batch, by: str, config: Config) -> pl.Series:
-    """Equal rows have equal keys, whatever they are called; by time, equal rows of the same time."""
-    unseen = (config.data.id,) if by == "time" else (config.data.id, config.data.time)
-    seen = [pl.col(name).cast(pl.String).fill_null("\0") for name in frame.columns if name not in unseen]
+def _row_keys(frame: pl.DataFrame, columns: Mapping[str, Column], batch: Batch, config: Config) -> pl.Series:
+    """Rows that look the same to a model have the same key, whatever they are numbered; by time, those of the same time."""
+    data = config.data
+    names = [
+        name for name, column in columns.items() if column.feature and name in frame.columns and name not in (data.id, data.time)
+    ]
+    names += [data.time] if held_out_by(config) == "time" and data.time is not None else []
+    seen = [pl.col(name).cast(pl.String).fill_null("\0") for name in names]
     if not seen:
         return pl.Series([f"{batch.id} {row}" for row in range(frame.height)], dtype=pl.String)
     return frame.select(pl.concat_str(seen, separator="\1")).to_series()

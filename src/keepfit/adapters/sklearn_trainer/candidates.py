@@ -106,7 +106,7 @@ class Candidates:
             mode = SimpleImputer(strategy="most_frequent", missing_values=None, keep_empty_features=True)
             one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, sparse_output=bool(texts))
             parts.append(("categories", Pipeline([("impute", mode), ("encode", one_hot)]), categories))
-        parts += [(_text_step(name, texts), _text_pipeline(), [name]) for name in texts]
+        parts += [(_text_step(number, texts), _text_pipeline(), [name]) for number, name in enumerate(texts, 1)]
         return ColumnTransformer(parts, sparse_threshold=1.0 if texts else 0.0)
 
     def _number_steps(self) -> Pipeline:
@@ -148,8 +148,9 @@ def _is_seed(name: str) -> bool:
     return name == "random_state" or name.endswith("__random_state")
 
 
-def _text_step(name: str, texts: Sequence[str]) -> str:
-    return "text" if len(texts) == 1 else f"text_{name}"
+def _text_step(number: int, texts: Sequence[str]) -> str:
+    """What the step of a text column is called in a search: text, or text_1, text_2, ... in the columns' order."""
+    return "text" if len(texts) == 1 else f"text_{number}"
 
 
 def _text_pipeline() -> Pipeline:
