@@ -68,6 +68,8 @@ def run(
     if only_resume and not unfinished:
         raise NotFound("No cycle is unfinished, so there is nothing to resume. `keepfit run` starts one.")
     cycle = unfinished[0] if unfinished else begin(ports, config, forced)
+    if until is not None and _next(cycle) > NAMES.index(until):
+        return cycle  # it has got that far already
     for stage in STAGES[_next(cycle) :]:
         watch(stage.__name__, cycle)
         if cycle.stage is not None and cycle.provenance is None and provenance is not None:

@@ -82,4 +82,4 @@ def _seen(path: Path) -> str:
         status = path.stat()
     except OSError:
         return "-"
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} {status.st_mode}"

@@ -19,7 +19,7 @@ from keepfit.clock import SystemClock
 from keepfit.config import Config
 from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
-from keepfit.errors import ConfigError, DataError, NotFound
+from keepfit.errors import ConfigError, DataError, ModelRefused, NotFound
 from keepfit.idle import recall, remember
 from keepfit.lease import HeldLease, held
 from keepfit.ports import (
@@ -66,6 +66,7 @@ class OpenedPorts:
             raise ConfigError(f"keepfit has no port named {unknown[0]!r}; see keepfit.ports.Ports")
         self.config, self.clock, self.given = config, clock, given
         self.held: HeldLease | None = None
+        self.rehearsing = False  # a dry run keeps no copies
         self.__dict__.update(given)  # a cached property looks here first
 
     @property
@@ -111,7 +112,8 @@ class OpenedPorts:
         roles = {"prepare": data.prepare, "train": train.function, "metric": train.metric if ":" in train.metric else None}
         roles |= {f"build {each.build}": each.build for each in train.candidates if each.build}
         functions = {role: name for role, name in roles.items() if name}
-        return FolderCode(self.config.root, functions, self.config.root / STATE / "code")
+        keep = self.config.root / STATE / "code"
+        return FolderCode(self.config.root, functions, keep, remembers=not self.rehearsing)
 
     @cached_property
     def metric(self) -> Metric:
@@ -146,7 +148,7 @@ class OpenedPorts:
             (LightgbmModels(), SkopsModels((*TYPES, *tracking.trusted_types))),
             alias=self.config.promote.alias,
             run_name=tracking.training_run,
-            artifacts=self.config.path(tracking.artifacts),
+            artifacts=self._artifacts,
         )
 
     @cached_property
@@ -155,7 +157,13 @@ class OpenedPorts:
 
         tracking = self.config.tracking
         experiment = tracking.experiment or self.config.project.name
-        return MlflowTracker(self._tracking_url, experiment, artifacts=self.config.path(tracking.artifacts))
+        return MlflowTracker(self._tracking_url, experiment, artifacts=self._artifacts)
+
+    @property
+    def _artifacts(self) -> Path | None:
+        """Where models lie; a server keeps its own."""
+        remote = self.config.tracking.url.startswith(("http://", "https://"))
+        return None if remote else self.config.path(self.config.tracking.artifacts)
 
     @property
     def _tracking_url(self) -> str:
@@ -200,12 +208,19 @@ class OpenedPorts:
         self._load_trusted()
         if path.suffix != ".skops":
             return read_pickle(path, trust_pickle)
-        return SkopsModels((*TYPES, *self.config.tracking.trusted_types)).read(path)
+        try:
+            return SkopsModels((*TYPES, *self.config.tracking.trusted_types)).read(path)
+        except ModelRefused as error:
+            raise ModelRefused(f"{path.name}: {error}") from None
 
     def close(self) -> None:
         """Close the ledger; it is opened again when it is used again."""
         if "ledger" in self.__dict__ and "ledger" not in self.given:
             self.__dict__.pop("ledger").close()
+
+
+def _is_missing_file(url: str) -> bool:
+    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
 
 
 def _make_folder(folder: Path) -> None:
@@ -293,7 +308,7 @@ class Project:
         if dry_run:
             from keepfit.rehearsal import rehearse
 
-            return rehearse(self.ports, self.config, forced=force, watch=watch)
+            return rehearse(self._for_rehearsal(), self.config, forced=force, watch=watch)
         plain = not (force or until or resume or self.ports.given)
         idle = recall(self.config, self._state) if plain else None
         if idle is not None:
@@ -315,6 +330,19 @@ class Project:
             self.ports.close()  # so that the ledger's file is at rest
             remember(cycle, arrivals, self.config, self._state)
         return cycle
+
+    def _for_rehearsal(self) -> OpenedPorts:
+        """The ports, with empty ones in memory for databases that are not there yet: a dry run makes none."""
+        from keepfit.testing import MemoryLedger, MemoryRegistry
+
+        stand_ins = {"ledger": (self.config.ledger.url, MemoryLedger), "registry": (self.config.tracking.url, MemoryRegistry)}
+        given = dict(self.ports.given)
+        for name, (url, empty) in stand_ins.items():
+            if name not in given and _is_missing_file(self.config.url(url)):
+                given[name] = empty()
+        ports = OpenedPorts(self.config, self.ports.clock, given)
+        ports.rehearsing = True
+        return ports
 
     @property
     def _state(self) -> Path:

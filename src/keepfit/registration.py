@@ -171,8 +171,6 @@ def _concluded(cycle: Cycle, version: str, why: str, ports: Ports, config: Confi
     else:
         reason = f"version {version} is registered; the champion is still version {champion.version}. "
         reason += f"`keepfit promote {version}` would change that."
-    cycle = replace(
-        cycle, outcome=outcome, reason=reason, stage="archive", finished_at=ports.clock.now(), fence=ports.lease.fence
-    )
+    cycle = replace(cycle, outcome=outcome, reason=reason, stage="archive", finished_at=ports.clock.now(), fence=ports.lease.fence)
     ports.ledger.cycles.save(cycle, ports.lease)
     return cycle

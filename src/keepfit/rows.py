@@ -78,9 +78,7 @@ def check_named_columns(columns: Mapping[str, Column], config: Config) -> None:
         raise ConfigError(f"data.time names {data.time!r}, a {columns[data.time].type} by the contract: expected a datetime")
     own = [name for name in columns if name.startswith("__")]
     if own:
-        raise ConfigError(
-            f"The column {own[0]!r} begins with two underscores, as keepfit's own do. Rename it in [data.rename]."
-        )
+        raise ConfigError(f"The column {own[0]!r} begins with two underscores, as keepfit's own do. Rename it in [data.rename].")
 
 
 def read_typed(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> TypedRows:
@@ -172,9 +170,7 @@ def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) ->
 
 def fingerprint(code: ProjectCode, config: Config) -> str:
     """Names one way of preparing rows: the project's code and the settings that bear on it."""
-    data = config.data.model_dump_json(
-        exclude={"inbox", "archive", "quarantine", "min_batches", "min_rows", "settle", "holdout"}
-    )
+    data = config.data.model_dump_json(exclude={"inbox", "archive", "quarantine", "min_batches", "min_rows", "settle", "holdout"})
     slices = ",".join(config.promote.slices.columns) if config.promote.slices else ""
     return hashlib.sha256(f"{code.fingerprint}\n{data}\n{slices}\n{config.project.task}".encode()).hexdigest()[:16]
 
@@ -245,9 +241,7 @@ def _checked(prepared: pd.DataFrame) -> pd.DataFrame:
     names = [str(name) for name in prepared.columns]
     bad = sorted({name for name in names if names.count(name) > 1 or name.startswith("__")})
     if bad:
-        raise UserCodeError(
-            f"prepare returned the column {bad[0]!r} twice, or with keepfit's own two underscores before its name"
-        )
+        raise UserCodeError(f"prepare returned the column {bad[0]!r} twice, or with keepfit's own two underscores before its name")
     return prepared.set_axis(names, axis="columns")
 
 
@@ -265,7 +259,7 @@ def _as_numbers(prepared: pd.DataFrame) -> pl.DataFrame:
         infinite = numbers[name].is_infinite().fill_null(value=False)
         if infinite.any():
             raise UserCodeError(
-                f"prepare returned {infinite.sum()} infinite numbers in {name!r} (the first in its row {infinite.arg_true()[0] + 1}): "
+                f"prepare returned {infinite.sum()} infinite numbers in {name!r}, the first in row {infinite.arg_true()[0] + 1}: "
                 "expected finite ones, or none where nothing can be computed. A division by zero is the usual cause."
             )
     return numbers
@@ -316,9 +310,7 @@ def majority(labels: pl.Expr) -> pl.Expr:
 # ------------------------------------------------------------------------------------------------------------- loading
 
 
-def load_rows(
-    batches: Iterable[Batch], code: ProjectCode, ports: Ports, config: Config, *, holdout: bool | None
-) -> pd.DataFrame:
+def load_rows(batches: Iterable[Batch], code: ProjectCode, ports: Ports, config: Config, *, holdout: bool | None) -> pd.DataFrame:
     """The prepared rows of these batches in their order: for training, for judging, or all (None)."""
     names = [prepared_name(batch, code, config) for batch in batches]
     rows = ports.store.load(names)

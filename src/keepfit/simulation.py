@@ -49,9 +49,7 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
     """Under a temporary name first: a file that has its name is whole."""
     writers = {".parquet": "to_parquet", ".csv": "to_csv"}
     if path.suffix not in writers or not hasattr(frame, "to_parquet"):
-        raise UserCodeError(
-            f"[simulate] file_name = '*{path.suffix}': expected .csv or .parquet, and a frame from the function"
-        )
+        raise UserCodeError(f"[simulate] file_name = '*{path.suffix}': expected .csv or .parquet, and a frame from the function")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     getattr(frame, writers[path.suffix])(temporary, index=False)

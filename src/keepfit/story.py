@@ -85,7 +85,8 @@ def _training(cycle: Cycle) -> str:
     among = f" Tried inside the training rows:{compared}" if len(tried) > 1 else ""
     return (
         f"Challenger: version {candidate.version}, {candidate.name}{_settings(candidate.parameters)}, trained on "
-        f"{candidate.rows} rows of {_count(len(candidate.batches), 'batch', 'batches')} (window: {candidate.window}, seed {candidate.seed}).{among}"
+        f"{candidate.rows} rows of {_count(len(candidate.batches), 'batch', 'batches')} "
+        f"(window: {candidate.window}, seed {candidate.seed}).{among}"
     )
 
 
@@ -138,7 +139,8 @@ def _origin(cycle: Cycle) -> str:
     seconds = sum(cycle.timings.values())
     return (
         f"Made with keepfit {origin.keepfit}, Python {origin.python}, scikit-learn "
-        f"{origin.libraries.get('scikit-learn', '?')}; settings {origin.config[:12]}, code {origin.code[:12]}{commit}, seed {origin.seed}; {seconds:.1f} s of work."
+        f"{origin.libraries.get('scikit-learn', '?')}; settings {origin.config[:12]}, code {origin.code[:12]}{commit}, "
+        f"seed {origin.seed}; {seconds:.1f} s of work."
     )
 
 

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -70,11 +71,10 @@ class InboxFiles:
         return Batch(id=digest, name=arrival.name, size=size, place=place)
 
     def read(self, batch: Batch) -> pl.DataFrame:
-        path = self._find(batch)
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{batch.name} cannot be read: {error.strerror}") from error
+            content = self._find(batch).read_bytes()
+        except OSError as error:  # the file may be sound, so it is no reason for quarantine
+            raise Unavailable(f"{batch.name} cannot be read: {error.strerror}. Mend that, and run again.") from error
         if hashlib.sha256(content).hexdigest() != batch.id:
             raise DataError(f"{batch.name} was changed after this cycle took it in. Run again; the new content is a new batch.")
         return _renamed(_parse(batch.name, content, self._data), self._data.rename)
@@ -138,9 +138,11 @@ class InboxFiles:
                     relative = path.relative_to(folder).as_posix()
                     if _is_data(name):
                         try:
-                            found.append((relative, path.stat()))
+                            status = path.stat()
                         except FileNotFoundError:
                             continue  # moved away while we looked
+                        if stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+                            found.append((relative, status))
         except FileNotFoundError:
             return []
         except OSError as error:

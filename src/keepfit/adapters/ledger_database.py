@@ -129,9 +129,7 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
-        raise ConfigError(
-            "The ledger's URL cannot be read. Use sqlite:///path/to/ledger.db or postgresql://host/name."
-        ) from None
+        raise ConfigError("The ledger's URL cannot be read. Use sqlite:///path/to/ledger.db or postgresql://host/name.") from None
     name = address.drivername
     if name in ("postgresql", "postgres"):
         address = address.set(drivername="postgresql+psycopg")
@@ -173,7 +171,10 @@ def _sqlite(address: URL) -> Engine:
 def _postgres(address: URL) -> Engine:
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
     # A runner that is suspended inside a transaction would keep the project's row locked: the server ends it.
-    arguments["options"] = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout={2 * BUSY_SECONDS}s"
+    # Nothing that was said to be stored may be forgotten in a crash, whatever the server's default.
+    arguments["options"] = (
+        f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout={2 * BUSY_SECONDS}s -c synchronous_commit=on"
+    )
     arguments = {name: value for name, value in arguments.items() if name not in address.query}
     try:
         return create_engine(
@@ -192,7 +193,7 @@ _ADVICE = (  # what the database's words contain, and what to do
     ("lock timeout", f"another process has been writing to it for {BUSY_SECONDS} seconds. Try again."),
     ("disk is full", "the disk is full. Free some space and run again."),
     ("no space left", "the disk is full. Free some space and run again."),
-    ("readonly", "it may only be read. Give this user the right to write to the file and its folder."),
+    ("readonly", "it may only be read. Let this user write to it, to the files beside it (-wal, -shm) and to its folder."),
     ("read-only", "it may only be read. Give this user the right to write to it."),
     ("not a database", "the file is not a ledger. Name another file, or move this one away."),
     ("malformed", "the file is damaged. Restore a copy of it, or move it away to begin a new ledger."),

@@ -96,9 +96,7 @@ def _finding(series: pl.Series, rule: _Rule) -> Finding:
         check=rule.check,
         column=series.name,
         expected=rule.expected,
-        found=f"{count} of {len(series)} rows that are not"
-        if rule.check != "null_share"
-        else f"{count} of {len(series)}{share}",
+        found=f"{count} of {len(series)} rows that are not" if rule.check != "null_share" else f"{count} of {len(series)}{share}",
         rows=count,
         examples=examples(series, broken)
         if rule.check != "null_share"

@@ -36,10 +36,12 @@ class ParquetStore:
 
     def facts(self, name: str) -> dict[str, Any] | None:
         target = self._path(name)
-        if not target.exists():
-            return None
         try:
+            if not target.exists():
+                return None
             facts: dict[str, Any] = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise _not_allowed(target) from error
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{target.with_suffix('.json')} is damaged ({error}): delete it and {target.name}, and run again"
@@ -57,11 +59,17 @@ class ParquetStore:
             raise DataError(
                 f"{path} is missing: it was prepared before and has been deleted. Put it back, or the raw file."
             ) from None
+        except PermissionError as error:
+            raise _not_allowed(path) from error
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path} is damaged ({error}): delete it, and run again to prepare it anew") from error
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.parquet"
+
+
+def _not_allowed(path: Path) -> Unavailable:
+    return Unavailable(f"{path} may not be read. Give this user the right to read it and its folder, and run again.")
 
 
 def _write(target: Path, write: Any) -> None:

@@ -10,21 +10,23 @@ import contextlib
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from keepfit.errors import ConfigError, KeepfitError, UserCodeError
+from keepfit.errors import ConfigError, KeepfitError, Unavailable, UserCodeError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class FolderCode:
-    """The functions named 'module:function' in keepfit.toml, from `folder`; copies of their modules go to `keep`."""
+    """The functions named 'module:function' in keepfit.toml, from `folder`; copies of their modules go to `keep`, unless
+    `remembers` is off."""
 
-    def __init__(self, folder: Path, functions: dict[str, str], keep: Path) -> None:
-        self._folder, self._functions, self._keep = folder, functions, keep
+    def __init__(self, folder: Path, functions: dict[str, str], keep: Path, *, remembers: bool = True) -> None:
+        self._folder, self._functions, self._keep, self._remembers = folder, functions, keep, remembers
         self._modules: dict[str, ModuleType] = {}
         self._sources = {module: self._read(module) for module in sorted(_modules(functions))}
 
@@ -41,7 +43,8 @@ class FolderCode:
     def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
         if "prepare" not in self._functions:
             return frame
-        self._remember()
+        if self._remembers:
+            self._remember()
         prepared = self.call("prepare", frame)
         import pandas as pd
 
@@ -51,7 +54,8 @@ class FolderCode:
 
     def at(self, fingerprint: str) -> FolderCode | None:
         folder = self._keep / fingerprint
-        return FolderCode(folder, self._functions, self._keep) if folder.is_dir() else None
+        with _kept(self._keep):
+            return FolderCode(folder, self._functions, self._keep) if folder.is_dir() else None
 
     def function(self, role: str) -> Any:
         """The function that keepfit.toml names for a role. Raises `ConfigError` when there is none of that name."""
@@ -96,14 +100,23 @@ class FolderCode:
 
     def _remember(self) -> None:
         folder = self._keep / self.fingerprint
-        if folder.is_dir():
-            return
-        building = folder.with_name(f".{folder.name}.tmp")
-        for name, text in self._sources.items():
-            path = building / (name.replace(".", "/") + ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        building.rename(folder)
+        with _kept(self._keep):
+            if folder.is_dir():
+                return
+            building = folder.with_name(f".{folder.name}.tmp")
+            for name, text in self._sources.items():
+                path = building / (name.replace(".", "/") + ".py")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            building.rename(folder)
+
+
+@contextlib.contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be used: {error.strerror}. keepfit keeps copies of code there.") from error
 
 
 def _modules(functions: dict[str, str]) -> set[str]:

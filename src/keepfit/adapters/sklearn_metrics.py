@@ -51,9 +51,7 @@ class SklearnMetric:
                     return float(scorer(known, rows.reshape(-1, 1), truth[rows]))
             except ValueError as error:
                 if "pos_label" in str(error):
-                    raise ConfigError(
-                        f"[train] metric = {self.name!r} is about one class: say which, [train] positive"
-                    ) from None
+                    raise ConfigError(f"[train] metric = {self.name!r} is about one class: say which, [train] positive") from None
                 return None  # one class among the resampled rows, say
 
         return FunctionStatistics(score, len(truth), groups)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-
-gc.set_threshold(100_000, 20, 20)  # importing allocates much and frees nothing: without this a tenth of the start is collection
 
 import typer
 

@@ -222,9 +222,7 @@ def _flips(rows: pd.DataFrame, incumbent: Judged, challenger: Judged, config: Co
     return flips(rows[TRUTH].to_numpy(), incumbent.predictions.values, challenger.predictions.values)
 
 
-def _recorded(
-    comparison: Comparison, flipped: Flips | None, alpha: float | None, counted: int, n: int, ports: Ports
-) -> Verdict:
+def _recorded(comparison: Comparison, flipped: Flips | None, alpha: float | None, counted: int, n: int, ports: Ports) -> Verdict:
     return Verdict(
         gate=comparison.gate,
         passed=comparison.passed,

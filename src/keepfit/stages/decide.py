@@ -43,9 +43,7 @@ def conclude(signals: Sequence[Signal], obstacles: Sequence[Signal]) -> Decision
         harm = any(signal.name in ("floor", "degradation", "no_champion") for signal in fired)
         reasons = tuple(signal.reason for signal in (*fired, *blocked))
         return Decision(action=Action.ALERT if harm else Action.NO_ACTION, reasons=reasons, signals=everything)
-    quiet = sorted(
-        (signal for signal in signals if signal.name not in ("forced", "no_champion")), key=lambda signal: signal.enough
-    )
+    quiet = sorted((signal for signal in signals if signal.name not in ("forced", "no_champion")), key=lambda signal: signal.enough)
     reasons = tuple(signal.reason for signal in quiet) or ("no trigger is set, so nothing calls for a retraining",)
     return Decision(action=Action.NO_ACTION, reasons=reasons, signals=everything)
 
@@ -225,9 +223,7 @@ def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config
     if champion is not None and last is not None and retrain.cooldown:
         rest = retrain.cooldown - (cycle.started_at - last.at)
         if rest > timedelta(0):
-            reason = (
-                f"the last training was {words(cycle.started_at - last.at)} ago and the cool-down is {words(retrain.cooldown)}"
-            )
+            reason = f"the last training was {words(cycle.started_at - last.at)} ago and the cool-down is {words(retrain.cooldown)}"
             source = config.source("retrain.cooldown")
             yield Signal(name="cooldown", fired=True, reason=reason, source=source, would_change=f"another {words(rest)}")
     if champion is not None and retrain.budget is not None:

@@ -128,8 +128,7 @@ def compare(
         gate=gate,
         passed=conclusion is Conclusion.PASSED,
         conclusion=conclusion,
-        reason=missing
-        or _reason(case, conclusion, test, p_value, _said(metric, before, after)) + _left_out(champion, challenger),
+        reason=missing or _reason(case, conclusion, test, p_value, _said(metric, before, after)) + _left_out(champion, challenger),
         champion=before,
         challenger=after,
         difference=case.difference,

@@ -66,9 +66,7 @@ def compare_slices(
     return tuple(verdicts)
 
 
-def _judge(
-    before: float | None, after: float | None, sign: int, floor: float | None, max_loss: float | None
-) -> tuple[str, bool]:
+def _judge(before: float | None, after: float | None, sign: int, floor: float | None, max_loss: float | None) -> tuple[str, bool]:
     """Reason and whether the challenger passes; `sign` is -1 where less is better."""
     if after is None:
         known = before is not None

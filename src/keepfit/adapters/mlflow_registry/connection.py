@@ -5,6 +5,7 @@ Only the client object is used, never `mlflow.set_tracking_uri` or an active run
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -50,6 +51,8 @@ class Connection:
                 self._check_file()
                 from mlflow import MlflowClient
 
+                # It logs what it raises, with SQL and traceback; what is raised is told in keepfit's words.
+                logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
                 self._client = MlflowClient(self.url, self.url)
         return self._client
 
@@ -72,7 +75,8 @@ class Connection:
 
         if not isinstance(error, MlflowException | RequestException | SQLAlchemyError | OSError | sqlite3.Error):
             return None
-        text = re.sub(r"//[^/@\s]*@", "//", str(error)).strip().split("\n")[0][:500]
+        cause = _innermost(error)
+        text = re.sub(r"//[^/@\s]*@", "//", str(cause)).strip().split("\n")[0][:500]
         match getattr(error, "error_code", None):
             case "RESOURCE_DOES_NOT_EXIST":
                 return NotFound(f"MLflow at {self.shown} does not have it: {text}")
@@ -100,6 +104,14 @@ class Connection:
             start = opened.read(16)
         if start and start != b"SQLite format 3\x00":
             raise ConfigError(f"{file} is not an SQLite database. Correct [tracking] url, or move the file away.")
+
+
+def _innermost(error: Exception) -> BaseException:
+    """What the database's driver said, where it is known, rather than what was wrapped around it."""
+    inner: BaseException = error
+    while (deeper := getattr(inner, "orig", None) or inner.__cause__) is not None:
+        inner = deeper
+    return inner if isinstance(inner, sqlite3.Error) else error
 
 
 def quoted(text: str) -> str:

@@ -65,7 +65,7 @@ class MlflowRegistry:
             with self._connection.translated(), tempfile.TemporaryDirectory(prefix="keepfit-") as place:
                 run = self._log(registration, predictions, Path(place))
         with self._connection.translated():
-            return self._described(self._create_version(run, registration))
+            return self._described(self._only_version(run, registration))
 
     def load(self, version: str) -> tuple[ModelVersion, Model]:
         with self._connection.translated():
@@ -140,6 +140,18 @@ class MlflowRegistry:
             f"{type(model).__module__}.{type(model).__qualname__} is a kind of model that keepfit cannot store without pickle. "
             "Return a scikit-learn estimator, one that follows its interface, or a LightGBM Booster."
         )
+
+    def _only_version(self, run: Any, registration: Registration) -> Any:
+        """The version of this run; or that of a runner which took over while this one was suspended. MLflow refuses no late
+        comer, so this one looks before and after, and takes back what is one too many."""
+        if (found := self._registered(registration.cycle)) is None:
+            version = self._create_version(run, registration)
+            if (found := self._registered(registration.cycle)) is None or found.version == version.version:
+                return version
+            self._connection.client.delete_model_version(self._name, str(version.version))
+        if found.run_id != run.info.run_id:
+            self._runs.discard(run.info.run_id)
+        return found
 
     def _create_version(self, run: Any, registration: Registration) -> Any:
         from mlflow.exceptions import MlflowException

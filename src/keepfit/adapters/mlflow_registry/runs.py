@@ -37,16 +37,30 @@ class Runs:
 
     def do(self, name: str, cycle: str, fill: Callable[[str, str], None]) -> Run:
         """A new run, in place of unfinished ones. `fill(experiment_id, run_id)` does what belongs to it."""
+        from mlflow.exceptions import MlflowException
+
         client = self._connection.client
         experiment = self._experiment_id()
         for run in self._all(name, cycle):
-            for model in client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'"):
-                client.delete_logged_model(model.model_id)
-            client.delete_run(run.info.run_id)
+            self.discard(run.info.run_id)
         run = client.create_run(experiment, run_name=name, tags={Tag.CYCLE: cycle})
-        fill(experiment, run.info.run_id)
+        try:
+            fill(experiment, run.info.run_id)
+        except MlflowException:  # the run may have been discarded by whoever took over; what was added since goes as well
+            self._discard_models(run.info.run_id)
+            raise
         client.set_terminated(run.info.run_id)
         return client.get_run(run.info.run_id)
+
+    def discard(self, run: str) -> None:
+        """Delete a run and the models logged in it, as MLflow deletes: they can be restored."""
+        self._discard_models(run)
+        self._connection.client.delete_run(run)
+
+    def _discard_models(self, run: str) -> None:
+        client = self._connection.client
+        for model in client.search_logged_models([self._experiment_id()], filter_string=f"source_run_id = '{run}'"):
+            client.delete_logged_model(model.model_id)
 
     def _all(self, name: str, cycle: str) -> list[Run]:
         return list(
