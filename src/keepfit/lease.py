@@ -6,6 +6,7 @@ A runner that is killed on this machine is noticed at once, by its process; on a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import threading
@@ -48,43 +49,61 @@ class HeldLease:
 def held(leases: Leases, config: Config) -> Iterator[HeldLease]:
     """Hold the project's lease. Raises `LeaseHeld` naming who has it."""
     seconds = config.ledger.lease.total_seconds()
-    lease = HeldLease(leases, leases.acquire(config.project.name, this_process(), seconds, is_dead=is_dead), seconds)
+    holder = new_holder()
+    lease = HeldLease(leases, leases.acquire(config.project.name, holder, seconds, is_dead=is_dead), seconds)
+    _HOLDING.add(holder)
     try:
         yield lease
     finally:
+        _HOLDING.discard(holder)
         lease.stop()
         with contextlib.suppress(KeepfitError):  # it expires by itself; an error of the work itself must not be hidden
             leases.release(lease.lease)
 
 
-def this_process() -> str:
-    """This process as host:pid:nonce; the nonce is when it started, so that a reused number is not taken for it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+_HOLDING: set[str] = set()  # the holders that are at work in this very process
+_COUNTER = itertools.count(1)
+
+
+def new_holder() -> str:
+    """This process as host:pid:nonce. The nonce is when it started, so that a reused number is not taken for it, and a count."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}-{next(_COUNTER)}"
 
 
 def is_dead(holder: str) -> bool:
-    """Whether a holder ran on this machine and certainly runs no more.
+    """Whether a holder ran on this machine and certainly works no more.
 
-    >>> is_dead(this_process()), is_dead("elsewhere:1:0")
-    (False, False)
+    >>> is_dead(new_holder()), is_dead("elsewhere:1:0-1")  # one that never began, and one that nobody here can know of
+    (True, False)
     """
-    process, _, started = holder.rpartition(":")
+    process, _, nonce = holder.rpartition(":")
     host, _, pid = process.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
-    return _started(int(pid)) != started
+    if int(pid) == os.getpid():
+        return holder not in _HOLDING
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it lives and belongs to someone else
+    return _started(int(pid)) not in (nonce.partition("-")[0], HIDDEN)
+
+
+HIDDEN = "?"  # it lives, and this user may not see since when
 
 
 def _started(pid: int) -> str | None:
-    """When a process started; None when there is no such process, or it only waits to be reaped.
+    """When a process started; None when it only waits to be reaped.
 
     Linux counts it in ticks since the machine's start, which no change of the clock moves; elsewhere psutil knows.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
-    except (FileNotFoundError, ProcessLookupError):
-        return None if Path("/proc/self/stat").exists() else _started_elsewhere(pid)
+    except OSError:
+        return HIDDEN if Path("/proc/self/stat").exists() else _started_elsewhere(pid)
 
 
 def _started_elsewhere(pid: int) -> str | None:
@@ -95,3 +114,5 @@ def _started_elsewhere(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
         return None
+    except psutil.AccessDenied:
+        return HIDDEN

@@ -193,7 +193,8 @@ def prepare_batch(
     if facts is None:
         typed = read_typed(batch, columns, ports, config)
         rows = _prepare(typed, held_out, batch, columns, code, config)
-        features = [column for column in rows.columns if not column.startswith("__")]
+        schema = rows.schema  # made anew at each access
+        features = [column for column in schema if not column.startswith("__")]
         facts = {
             "batch": batch.id,
             "name": batch.name,
@@ -202,7 +203,7 @@ def prepare_batch(
             "training": rows.filter(~pl.col(HOLDOUT)).height,
             "holdout": rows.filter(pl.col(HOLDOUT)).height,
             "columns": features,
-            "types": {column: str(rows.schema[column]) for column in features},
+            "types": {column: str(schema[column]) for column in features},
             "code": code.fingerprint,
         }
         ports.store.save(name, rows, facts)
