@@ -15,7 +15,7 @@ setup: .venv/.installed  ## Install keepfit and what its tests need into .venv
 
 .venv/.installed: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
@@ -38,7 +38,7 @@ bench: .venv/.peers  ## Speed against the tools that keepfit replaces
 	$(BIN)/python -m benchmarks
 
 .venv/.peers: .venv/.installed requirements-peers.lock
-	$(UV) pip install --quiet --no-config --python .venv --require-hashes -r requirements-peers.lock
+	$(UV) pip install --quiet --compile-bytecode --no-config --python .venv --require-hashes -r requirements-peers.lock
 	@touch $@
 
 lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses
