@@ -13,350 +13,37 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     PrivateAttr,
     ValidationError,
-    model_validator,
 )
 
 from keepfit.errors import ConfigError, ProjectNotFound
+from keepfit.settings import (
+    Data,
+    Engine,
+    LedgerSettings,
+    Monitor,
+    Project,
+    Promote,
+    Retrain,
+    Section,
+    Simulate,
+    Tracking,
+    Train,
+    Validate,
+)
 
 FILE_NAME = "keepfit.toml"
 
 # Names that other tools already use, and the setting each stands for.
 ECOSYSTEM = {"MLFLOW_TRACKING_URI": "tracking.url", "MLFLOW_EXPERIMENT_NAME": "tracking.experiment"}
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|w)\s*", str(value))
-    if not match:
-        raise ValueError("expected a duration such as '90s', '15m', '12h', '7d' or '2w'")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
-    try:
-        return timedelta(**{unit: float(match[1])})
-    except OverflowError:
-        raise ValueError("expected a shorter duration") from None
-
-
-def _shorter(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    for unit, size in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str), PlainSerializer(_shorter, return_type=str)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Function = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-
-
-class Section(BaseModel):
-    """Settings are frozen, and a name that is not known is an error rather than ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class Project(Section):
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")
-    """The project's name; the ledger, the experiment and the model are named after it."""
-    task: Literal["classification", "regression"]
-    """What is predicted: a class or a number."""
-
-
-class Column(Section):
-    """What one column of the data promises."""
-
-    type: Literal["number", "integer", "boolean", "category", "text", "datetime"]
-    """Kind of value. A cell that cannot be read as this is a finding, never turned into something else."""
-    required: bool = True
-    """Whether the column must be there."""
-    feature: bool = True
-    """Whether the model may use it."""
-    unique: bool = False
-    """Whether every value must be different."""
-    max_null_share: Share = 1.0
-    """Largest share of empty cells."""
-    minimum: float | None = None
-    """Smallest allowed number."""
-    maximum: float | None = None
-    """Largest allowed number."""
-    values: tuple[str, ...] | None = None
-    """The only allowed values, as text."""
-    pattern: str | None = None
-    """Regular expression that the whole text must match."""
-    min_length: int | None = Field(default=None, ge=0)
-    """Fewest characters."""
-    max_length: int | None = Field(default=None, ge=0)
-    """Most characters."""
-    format: str | None = None
-    """How a datetime is written, such as '%d-%m-%Y %H.%M'; ISO 8601 where it is not given."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Column:
-        if self.pattern is not None:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise ValueError(f"pattern is not a regular expression: {error}") from None
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum is larger than maximum, so no value is allowed")
-        return self
-
-
-class Holdout(Section):
-    share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the rows (or groups, or files) kept for judging."""
-    by: Literal["auto", "row", "group", "file", "time"] = "auto"
-    """What is held out together: single rows (equal rows stay together), groups, whole files, or the latest rows of each
-    file. auto: group where data.group is set, else time where data.time is set, else row."""
-    stratify: str | None = None
-    """A column (the target, say) of which every value gives the same share; not by time or file."""
-
-
-class Data(Section):
-    inbox: str = "data/inbox"
-    """Folder where new data files arrive."""
-    archive: str = "data/archive"
-    """Folder of the files that a promoted model has been trained on."""
-    quarantine: str = "data/quarantine"
-    """Folder of the files that failed validation, each with its reason beside it."""
-    target: str = Field(min_length=1)
-    """The column to predict."""
-    columns: dict[str, Column] = {}
-    """The column contract. Without one it is inferred from the first data and kept in .keepfit/columns.json."""
-    rename: dict[str, str] = {}
-    """Column names as they are written in some files, and what they mean."""
-    header: tuple[str, ...] | None = None
-    """Column names of CSV files that have no header line."""
-    delimiter: str = Field(default=",", pattern=r"^[\x01-\x09\x0b\x0c\x0e-!#-\x7e]$")
-    """What separates the cells of a CSV file."""
-    encoding: str = "utf-8"
-    """How CSV and JSON Lines files are encoded; a byte order mark is understood without it."""
-    labels: dict[str, str] = {}
-    """Labels as they are written in the files, and the class each means. Without it they mean themselves."""
-    id: str | None = None
-    """Column that names a row; never a feature."""
-    time: str | None = None
-    """Column of the time at which a row came about; never a feature."""
-    group: str | None = None
-    """Column whose equal values belong together (a customer, a device): never divided between training and holdout."""
-    unit: str | None = None
-    """Column of what one prediction is about, where it has several rows in a file: they become one prepared row, whose label
-    is the majority of theirs."""
-    prepare: Function | None = None
-    """The project's features, as 'module:function': prepare(frame) -> frame, the target not among the columns."""
-    keep: tuple[str, ...] = ()
-    """Columns to keep beside the features for slices and metrics, though the model does not see them."""
-    min_batches: int = Field(default=1, ge=1)
-    """New files that a cycle waits for."""
-    min_rows: int = Field(default=1, ge=1)
-    """New rows that a cycle waits for."""
-    settle: Duration = timedelta(seconds=1)
-    """A file that changed more recently than this is still being written. Up to five seconds are waited for."""
-    holdout: Holdout = Holdout()
-    """How rows are assigned to training and holdout, once and for good."""
-
-    @model_validator(mode="after")
-    def _apart(self) -> Data:
-        folders = {name: PurePath(getattr(self, name)) for name in ("inbox", "archive", "quarantine")}
-        for name, folder in folders.items():
-            inside = [other for other, path in folders.items() if other != name and path.is_relative_to(folder)]
-            if inside:
-                raise ValueError(f"{inside[0]} lies in {name}: expected three folders of which none contains another")
-        return self
-
-
-class Validate(Section):
-    engine: Literal["pandera"] = "pandera"
-    """What checks the column contract."""
-    min_quality: float = Field(default=90, ge=0, le=100)
-    """Quality score below which a batch goes to quarantine."""
-    on_unknown_label: Literal["error", "unlabelled"] = "error"
-    """A label that is no class: a fault of the batch, or a row without a label."""
-    on_blank_label: Literal["error", "unlabelled"] = "unlabelled"
-    """An empty label: a row without a label, or a fault of the batch. Never a class."""
-    extra_columns: Literal["ignore", "error"] = "ignore"
-    """Columns that the contract does not name."""
-
-
-class Monitor(Section):
-    min_labels: int = Field(default=30, ge=2)
-    """Labelled rows below which a performance is too little evidence."""
-    level: float = Field(default=0.95, gt=0.5, lt=1)
-    """Confidence level of the intervals shown."""
-
-
-class Budget(Section):
-    trainings: int = Field(ge=1)
-    """Most trainings within the period."""
-    period: Duration = timedelta(days=7)
-    """The period."""
-
-
-Trigger = Literal["floor", "degradation", "new_rows", "age", "schedule"]
-
-
-class Retrain(Section):
-    triggers: tuple[Trigger, ...] = ("floor", "degradation", "new_rows", "age", "schedule")
-    """What may call for a retraining; those whose threshold is not set stay silent. No champion and --force always do."""
-    floor: float | None = None
-    """Retrain when the champion's metric is worse than this."""
-    degradation: float = Field(default=0.0, ge=0)
-    """Retrain when the metric is worse than the champion's own holdout value by more than this, in the metric's units, and
-    the worsening cannot be chance at retrain.confidence."""
-    confidence: float = Field(default=0.99, gt=0.5, lt=1)
-    """How sure a degradation must be."""
-    new_rows: int | None = Field(default=None, ge=1)
-    """Retrain when this many training rows have come that the champion was not trained on."""
-    age: Duration | None = None
-    """Retrain when the champion is older than this."""
-    schedule: Duration | None = None
-    """Retrain when the last training is longer ago than this."""
-    window: str = Field(default="all", pattern=r"^(all|choose|last [1-9]\d*)$")
-    """Training rows: 'all' history, the 'last N' batches, or 'choose' between all and retrain.windows, by which predicts the
-    latest batches best."""
-    windows: tuple[int, ...] = (3, 7, 20)
-    """Numbers of latest batches that window = 'choose' tries beside all."""
-    cooldown: Duration = timedelta(0)
-    """After a training none follows for this long, unless forced."""
-    budget: Budget | None = None
-    """Most trainings within a period."""
-
-
-class CandidateSettings(Section):
-    name: str = ""
-    """Name in reports; the estimator's class where it is empty."""
-    estimator: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
-    """A scikit-learn estimator by its full name, such as 'sklearn.linear_model.LogisticRegression'."""
-    build: Function | None = None
-    """Or a function of the project that builds one: build() -> estimator."""
-    parameters: dict[str, Any] = {}
-    """Its parameters."""
-    search: dict[str, tuple[Any, ...]] = {}
-    """Values to try for parameters; 'estimator__alpha' and 'columns__text__tfidf__min_df' reach inside the pipeline."""
-    preprocess: bool = True
-    """Whether keepfit prepares missing values, categories, scales and texts; False hands the columns over as they are."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> CandidateSettings:
-        if (self.estimator is None) == (self.build is None):
-            raise ValueError("expected either estimator or build")
-        return self
-
-
-class Train(Section):
-    candidates: tuple[CandidateSettings, ...] = ()
-    """What is tried. Without any: a linear model and a gradient boosting."""
-    function: Function | None = None
-    """Or the project's own training, as 'module:function': train(features, target) -> fitted model."""
-    metric: str = ""
-    """What a good model is: a metric's name, any scikit-learn scorer, or 'module:function'. Without it: accuracy or
-    root_mean_squared_error."""
-    greater_is_better: bool | None = None
-    """Direction of a metric of your own."""
-    per: Literal["group", "file"] | None = None
-    """Where the metric of your own is computed per group or file, metric(rows) -> number or None, and averaged."""
-    cap_outliers: float | None = Field(default=None, gt=0)
-    """Numbers more than this many interquartile ranges outside the quartiles of the training rows are pulled back to there."""
-    positive: str | None = None
-    """The class that precision, recall and f1 are about."""
-    folds: int = Field(default=4, ge=2, le=50)
-    """Folds of the validation inside the training rows."""
-    search_iterations: int = Field(default=12, ge=1)
-    """Most parameter settings tried for each candidate."""
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Seed of everything random. Same data, code and seed: the same model."""
-
-
-class Slices(Section):
-    columns: tuple[str, ...] = Field(min_length=1)
-    """Columns whose values are looked at one by one."""
-    floor: float | None = None
-    """The challenger's metric on each slice must not be worse than this."""
-    max_loss: float | None = Field(default=None, ge=0)
-    """Nor worse than the champion's there by more than this."""
-    min_rows: int = Field(default=50, ge=2)
-    """Smaller slices are not judged."""
-
-
-class Promote(Section):
-    alias: str = Field(default="champion", pattern=r"^[A-Za-z_][\w-]*$")
-    """The registry's alias that means production."""
-    gate: Literal["greater", "min_gain", "superior", "non_inferior"] = "superior"
-    """What the challenger must show: be better, better by more than margin, better by a paired test, or not worse than margin
-    by a paired test where there is a reason to replace the champion."""
-    margin: float = Field(default=0.0, ge=0)
-    """Margin of the gate, in the metric's units."""
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """Largest probability of promoting a challenger that is no better."""
-    spending: Literal["life", "each"] = "life"
-    """Whether alpha holds over all challengers of one champion together, or for each."""
-    floor: float | None = None
-    """Whatever the gate says, a challenger worse than this is not promoted."""
-    holdout: str = Field(default="new", pattern=r"^(new|all|last [1-9]\d*)$")
-    """The held-out rows that judge: those of this cycle's 'new' batches, of the 'last N' batches, or 'all'. Where they are fewer
-    than promote.min_holdout, earlier batches lend theirs. Old rows tell what was, new ones what is coming, few ones little."""
-    min_holdout: int = Field(default=30, ge=2)
-    """Labelled holdout rows below which a comparison is inconclusive."""
-    resamples: int = Field(default=2000, ge=200, le=100_000)
-    """Bootstrap resamples."""
-    slices: Slices | None = None
-    """Floors for parts of the holdout."""
-
-
-class Tracking(Section):
-    url: str = "sqlite:///.keepfit/mlflow.db"
-    """MLflow tracking and registry: a database or a server."""
-    artifacts: str = ".keepfit/artifacts"
-    """Folder of the models and reports while url is a database; a server keeps its own."""
-    experiment: str = ""
-    """Experiment; the project's name where it is empty."""
-    model: str = ""
-    """Registered model; the project's name where it is empty."""
-    monitoring_run: str = "ModelMonitoring"
-    """Name of the runs in which a champion was judged."""
-    training_run: str = "ModelRetraining"
-    """Name of the runs in which a challenger was trained."""
-    trusted_types: tuple[str, ...] = ()
-    """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
-
-
-class LedgerSettings(Section):
-    url: str = "sqlite:///.keepfit/ledger.db"
-    """Database of cycles, batches, promotions and leases: SQLite or Postgres."""
-    lease: Duration = timedelta(seconds=60)
-    """A runner that has not been heard of for this long may be replaced."""
-
-
-class Engine(Section):
-    workers: int = -1
-    """Parallel workers of joblib; -1: one for each core."""
-
-
-class Simulate(Section):
-    function: Function
-    """Writes one day of made-up data: simulate(day, seed, **options) -> frame."""
-    file_name: str = "{day}.parquet"
-    """Name of each day's file below the inbox; {day} is the date, {day:%Y} and the like its parts."""
-    seed: int = 7
-    """Seed; a day's data depends on it, on the options and on the date alone."""
-    options: dict[str, Any] = {}
-    """Passed on to the function; `keepfit simulate --option NAME=VALUE` adds to them."""
-    quality: Function | None = None
-    """Describes a day's data, quality(frame) -> dict; written beside the file."""
 
 
 class Config(Section):

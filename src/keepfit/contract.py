@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from keepfit.config import Column
 from keepfit.date_formats import read_dates
 from keepfit.records import Finding
+from keepfit.settings import Column
 
 NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in a column that is not text
 TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from keepfit.config import Column
+    from keepfit.settings import Column
 
 
 class Clock(Protocol):

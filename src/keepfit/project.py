@@ -200,8 +200,8 @@ class OpenedPorts:
     def read_model(self, path: Path, trust_pickle: bool) -> Any:
         """A fitted model from a skops file, or from a pickle that the user trusts."""
         from keepfit.adapters.skops_models import SkopsModels
-        from keepfit.registration import read_pickle
         from keepfit.steps import TYPES
+        from keepfit.verbs.registration import read_pickle
 
         if not path.is_file():
             raise DataError(f"{path} is not a file")
@@ -306,7 +306,7 @@ class Project:
         if until is not None and until not in NAMES:
             raise ConfigError(f"There is no stage {until!r}: the stages are {', '.join(NAMES)}.")
         if dry_run:
-            from keepfit.rehearsal import rehearse
+            from keepfit.verbs.rehearsal import rehearse
 
             return rehearse(self._for_rehearsal(), self.config, forced=force, watch=watch)
         plain = not (force or until or resume or self.ports.given)
@@ -384,7 +384,7 @@ class Project:
 
     def explain(self, id: str | None = None) -> str:
         """A cycle as a short story: what came in, what was found, decided and done, and what would have changed it."""
-        from keepfit.story import tell
+        from keepfit.verbs.story import tell
 
         return tell(self.cycle(id))
 
@@ -393,7 +393,7 @@ class Project:
 
         Raises `ModelRefused` for a pickle that is not said to be trusted, and for types that nobody has trusted.
         """
-        from keepfit.registration import register
+        from keepfit.verbs.registration import register
 
         path = Path(model)
         loaded = self.ports.read_model(path, trust_pickle)
@@ -416,12 +416,12 @@ class Project:
 
     def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:
         """Write made-up days into the inbox by the project's own generator; returns the files' names."""
-        from keepfit.simulation import simulate
+        from keepfit.verbs.simulation import simulate
 
         return simulate(start, days, options or {}, self.ports.generator, self.config)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
         """Check that everything a cycle needs is there: (what, whether it is well, in words)."""
-        from keepfit.checkup import examine
+        from keepfit.verbs.checkup import examine
 
         return examine(self.ports, self.config)

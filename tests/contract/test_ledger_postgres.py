@@ -67,9 +67,7 @@ def test_a_connection_that_dies_inside_a_save_leaves_nothing(ledger: SqlLedger, 
     ledger.cycles.save(cycle("c1"), lease)
 
 
-def test_a_runner_that_sleeps_inside_a_save_does_not_keep_the_project(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runner_that_sleeps_inside_a_save_does_not_keep_the_project(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_database, "BUSY_SECONDS", 1)
     ledger = open_ledger(postgres_url)
     lease = ledger.leases.acquire(PROJECT, "box:1:a", 0)

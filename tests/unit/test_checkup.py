@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from keepfit import project
-from keepfit.checkup import examine
 from keepfit.clock import SystemClock
 from keepfit.config import load
 from keepfit.errors import ModelRefused, Unavailable
@@ -17,6 +16,7 @@ from keepfit.lease import this_process
 from keepfit.project import OpenedPorts
 from keepfit.records import ModelVersion
 from keepfit.testing.memory_ledger import MemoryLedger
+from keepfit.verbs.checkup import examine
 
 SETTINGS = """
 [project]

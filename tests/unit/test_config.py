@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
-from keepfit.config import ECOSYSTEM, FILE_NAME, Config, Duration, Section, json_schema, load
+from keepfit.config import ECOSYSTEM, FILE_NAME, Config, json_schema, load
 from keepfit.errors import ConfigError, ProjectNotFound
+from keepfit.settings import Duration, Section
 from keepfit.templates import NAMES as TEMPLATES
 
 LEAST = '[project]\nname = "demo"\ntask = "classification"\n[data]\ntarget = "y"\n'

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepfit.adapters.inbox_files import _parse
-from keepfit.config import Column, Data
 from keepfit.contract import NULL_WORDS, conform, examples, infer, without_blank_rows
 from keepfit.errors import KeepfitError
+from keepfit.settings import Column, Data
 
 NAN, INF = float("nan"), float("inf")
 

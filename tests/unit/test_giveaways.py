@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from keepfit.giveaways import find_giveaways
+from keepfit.own_data.giveaways import find_giveaways
 
 ROWS = 2000
 

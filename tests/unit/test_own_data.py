@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from keepfit import own_data
 from keepfit.config import Config, load
 from keepfit.errors import ConfigError, DataError, KeepfitError
-from keepfit.own_data import start_project
-from keepfit.proposal import propose
+from keepfit.own_data.proposal import propose
+from keepfit.own_data.start import start_project
 
 chance = random.Random(3)  # noqa: S311 - made-up rows
 ROWS = 400

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.unit.stages.world import World
 
 from keepfit.errors import ConfigError, KeepfitError, UserCodeError
+from keepfit.prepared import FILE, GROUP, HOLDOUT, TRUTH, for_metric, majority, natural
 from keepfit.records import Outcome
-from keepfit.rows import FILE, GROUP, HOLDOUT, TRUTH, for_metric, majority, natural, read_typed
+from keepfit.rows import read_typed
 
 NAN = float("nan")
 COLUMNS = {"x": {"type": "number"}, "y": {"type": "category"}}

@@ -5,7 +5,7 @@ import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepfit.settings_text import WIDTH, comment, key, quoted, value
+from keepfit.own_data.settings_text import WIDTH, comment, key, quoted, value
 
 values = st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

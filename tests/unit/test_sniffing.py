@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from keepfit.errors import ConfigError, DataError
-from keepfit.sniffing import Written, sniff
+from keepfit.own_data.sniffing import Written, sniff
 
 TABLE = "name{0}note{0}y\nAnn{0}a, b; c{0}1\nJosé{0}d{0}2\n"
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from keepfit.adapters.sklearn_steps import CapOutliers
+from keepfit.steps import CapOutliers
 
 NAN = float("nan")
 

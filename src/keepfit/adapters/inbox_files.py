@@ -19,10 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keepfit.config import Data
 from keepfit.errors import DataError, Unavailable
 from keepfit.ports import Arrival
 from keepfit.records import Batch, Place
+from keepfit.settings import Data
 
 if TYPE_CHECKING:
     import polars as pl

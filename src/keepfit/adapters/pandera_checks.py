@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from keepfit.config import Column
 from keepfit.contract import examples
 from keepfit.records import Finding
+from keepfit.settings import Column
 
 AT_ONCE = 50  # columns; pandera looks at all of them for each of them, so thousands at once would take their square
 

@@ -86,7 +86,7 @@ def explain(
 ) -> None:
     """Tell a cycle as a short story, with what would have changed its decision."""
     from keepfit.project import open
-    from keepfit.story import tell
+    from keepfit.verbs.story import tell
 
     with open(project) as opened:
         found = opened.cycle(cycle)

@@ -34,7 +34,7 @@ def init(
         raise ConfigError(
             f"Name a template ({', '.join(NAMES)}) and a folder, or give --data FILE and --target COLUMN for data of your own."
         )
-    from keepfit.own_data import start_project
+    from keepfit.own_data.start import start_project
 
     for line in start_project(Path(first), data, target):
         fact(line)

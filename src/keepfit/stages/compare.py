@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
 from keepfit.ports import Ports, Predictions, Statistics
+from keepfit.prepared import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
 from keepfit.promotion import notice_hand
 from keepfit.records import (
     Batch,
@@ -20,7 +21,6 @@ from keepfit.records import (
     Outcome,
     Verdict,
 )
-from keepfit.rows import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
 from keepfit.stages import Stop
 from keepfit.stats.compare import Comparison, Flips, flips, spent_alpha
 from keepfit.stats.compare import compare as through_gate

@@ -10,8 +10,8 @@ from statistics import NormalDist
 
 from keepfit.config import Config
 from keepfit.ports import Ports
+from keepfit.prepared import training_set
 from keepfit.records import Action, Cycle, Decision, Interval, ModelVersion, Outcome, PerformanceReport, Signal, Training
-from keepfit.rows import training_set
 from keepfit.stages import Stop
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from keepfit.config import Config
 from keepfit.ports import Ports
+from keepfit.prepared import TRUTH, features_of, for_metric, groups_of, labelled, rows_as_known_to
 from keepfit.promotion import notice_hand
 from keepfit.records import Batch, BatchState, Cycle, Interval, ModelVersion, PerformanceReport, Place
-from keepfit.rows import TRUTH, features_of, for_metric, groups_of, labelled, rows_as_known_to
 from keepfit.stats.resample import interval
 from keepfit.stats.units import independent, left_out, value
 

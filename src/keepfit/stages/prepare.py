@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import polars as pl
 
-from keepfit.config import Column, Config
+from keepfit.config import Config
 from keepfit.errors import ConfigError
 from keepfit.ports import Ports
+from keepfit.prepared import fingerprint, held_out_by, prepare_batch, split_name, usable
 from keepfit.records import Batch, BatchState, Cycle, Preparation
-from keepfit.rows import TypedRows, contract_of, fingerprint, held_out_by, prepare_batch, read_typed, split_name, usable
+from keepfit.rows import TypedRows, contract_of, read_typed
+from keepfit.settings import Column
 
 KEY, HELD = "key", "holdout"
 

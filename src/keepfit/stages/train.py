@@ -10,8 +10,8 @@ import polars as pl
 
 from keepfit.config import Config
 from keepfit.ports import Ports, Registration, Trained
+from keepfit.prepared import FILE, features_of, labelled, load_rows, no_rows, training_set
 from keepfit.records import Batch, Candidate, Cycle, Place
-from keepfit.rows import FILE, features_of, labelled, load_rows, no_rows, training_set
 from keepfit.versions import Tag
 
 if TYPE_CHECKING:

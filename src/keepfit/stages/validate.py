@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from keepfit.config import Column, Config
+from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Ports
 from keepfit.records import (
@@ -28,6 +28,7 @@ from keepfit.records import (
 )
 from keepfit.rows import TypedRows, check_named_columns, contract_of, infer_contract, keep_contract, read_typed
 from keepfit.setting_aside import set_aside
+from keepfit.settings import Column
 from keepfit.stages import Stop
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.stages.world import Always, World
 
+from keepfit.prepared import training_set
 from keepfit.records import (
     Action,
     Candidate,
@@ -25,7 +26,6 @@ from keepfit.records import (
     Signal,
     Verdict,
 )
-from keepfit.rows import training_set
 from keepfit.stages.decide import conclude, words
 
 NAMES = ("no_champion", "forced", "floor", "degradation", "new_rows", "age", "schedule")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.stages.world import World
 
 from keepfit.errors import ConfigError, DataError, KeepfitError
-from keepfit.rows import FILE, HOLDOUT, TRUTH, load_rows, usable
+from keepfit.prepared import FILE, HOLDOUT, TRUTH, load_rows, usable
 from keepfit.stages.prepare import _held_out_count
 
 COLUMNS = {

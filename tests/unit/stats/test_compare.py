@@ -116,9 +116,7 @@ def test_equal_models_are_promoted_no_more_often_than_stated_when_rows_come_in_g
         differ, positive = generator.random((2, groups * size)) < np.stack([np.full(groups * size, 0.1), lean])
         champion, challenger = np.where(differ & positive, "b", "a"), np.where(differ & ~positive, "b", "a")
         both = [ACCURACY.statistics(truth, Predictions(values), number) for values in (champion, challenger)]
-        found = compare(
-            gate="superior", champion=both[0], challenger=both[1], greater_is_better=True, resamples=1_000, seed=run
-        )
+        found = compare(gate="superior", champion=both[0], challenger=both[1], greater_is_better=True, resamples=1_000, seed=run)
         assert found.test in ("bootstrap", None)
         passed += found.passed
         naive += mcnemar(int((differ & ~positive).sum()), int((differ & positive).sum())) <= 0.05

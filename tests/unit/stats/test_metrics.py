@@ -93,9 +93,7 @@ def test_metrics_of_probabilities_are_scikit_learns(classes):
     probabilities = generator.dirichlet(np.ones(len(classes)), 200)
     predictions = Predictions(np.array(classes)[probabilities.argmax(axis=1)], probabilities, classes)
     binary = len(classes) == 2
-    brier = (
-        sk.brier_score_loss(truth, probabilities[:, 0], pos_label="a") if binary else sk.brier_score_loss(truth, probabilities)
-    )
+    brier = sk.brier_score_loss(truth, probabilities[:, 0], pos_label="a") if binary else sk.brier_score_loss(truth, probabilities)
     assert value(measure("log_loss", truth, predictions)) == pytest.approx(sk.log_loss(truth, probabilities))
     assert value(measure("neg_log_loss", truth, predictions)) == pytest.approx(-sk.log_loss(truth, probabilities))
     assert value(measure("brier_score", truth, predictions)) == pytest.approx(brier)

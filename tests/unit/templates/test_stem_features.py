@@ -56,9 +56,7 @@ def read(content: bytes) -> tuple[pl.DataFrame, list[object]]:
 def objects(content: bytes) -> pd.DataFrame:
     """Prepared objects with the majority of their labels as `truth`."""
     frame = read(content)[0].to_pandas()
-    truth = (
-        frame.pop("ground_truth").map(CONFIG.data.labels).groupby(frame["object_id"]).agg(lambda labels: labels.mode().iloc[0])
-    )
+    truth = frame.pop("ground_truth").map(CONFIG.data.labels).groupby(frame["object_id"]).agg(lambda labels: labels.mode().iloc[0])
     prepared = features.prepare(frame)
     return prepared.assign(truth=prepared["object_id"].map(truth))
 

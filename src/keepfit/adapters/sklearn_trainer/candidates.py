@@ -17,8 +17,9 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from keepfit.config import CandidateSettings, Config
+from keepfit.config import Config
 from keepfit.errors import ConfigError
+from keepfit.settings import CandidateSettings
 from keepfit.steps import CapOutliers, OneText
 
 if TYPE_CHECKING:

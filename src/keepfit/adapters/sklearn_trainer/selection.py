@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
 from keepfit.config import Config
-from keepfit.rows import FILE, TIME, groups_of, held_out_by
+from keepfit.prepared import FILE, TIME, groups_of, held_out_by
 
 if TYPE_CHECKING:
     import pandas as pd

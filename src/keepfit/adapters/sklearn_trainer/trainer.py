@@ -18,8 +18,8 @@ from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
 from keepfit.ports import Metric, Model, Trained
+from keepfit.prepared import FILE, TRUTH, for_metric, groups_of
 from keepfit.records import CandidateScore
-from keepfit.rows import FILE, TRUTH, for_metric, groups_of
 from keepfit.stats.units import value
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from keepfit.cycle import begin
 from keepfit.errors import DataError, ModelRefused
 from keepfit.fitted import FittedModel
 from keepfit.ports import Ports, Registration, Trained
+from keepfit.prepared import TRUTH, features_of, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.promotion import move_alias
 from keepfit.records import BatchState, Candidate, Conclusion, Cycle, Interval, Outcome, Promotion, Verdict
-from keepfit.rows import TRUTH, features_of, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.stages.collect import adopt_archive
 from keepfit.stages.prepare import prepare
 from keepfit.stages.validate import validate

@@ -21,12 +21,12 @@ from keepfit.clock import SystemClock
 from keepfit.config import Config, load
 from keepfit.contract import conform, without_blank_rows
 from keepfit.errors import ConfigError, DataError
-from keepfit.first_settings import first_settings
+from keepfit.own_data.first_settings import first_settings
+from keepfit.own_data.proposal import Proposal, propose
+from keepfit.own_data.sniffing import Written, sniff
 from keepfit.ports import Arrival
 from keepfit.project import OpenedPorts
-from keepfit.proposal import Proposal, propose
 from keepfit.records import Place
-from keepfit.sniffing import Written, sniff
 from keepfit.templates import begin_folder, make_data_folders
 
 SETTINGS = "keepfit.toml"

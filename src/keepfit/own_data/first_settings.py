@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepfit.config import Column
-from keepfit.proposal import Choice, Proposal
-from keepfit.settings_text import comment, key, one_line, quoted, value
-from keepfit.sniffing import Written
+from keepfit.own_data.proposal import Choice, Proposal
+from keepfit.own_data.settings_text import comment, key, one_line, quoted, value
+from keepfit.own_data.sniffing import Written
+from keepfit.settings import Column
 
 LOOK = "LOOK: "
 SHOWN_VALUES = 8  # of a category, in a comment

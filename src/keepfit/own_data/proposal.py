@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from keepfit.config import Column
 from keepfit.contract import NULL_WORDS, Inferred, conform, survey
 from keepfit.date_formats import is_in_order
 from keepfit.errors import ConfigError, DataError
-from keepfit.giveaways import find_giveaways
-from keepfit.settings_text import quoted
+from keepfit.own_data.giveaways import find_giveaways
+from keepfit.own_data.settings_text import quoted
+from keepfit.settings import Column
 
 FEWEST_ROWS = 50  # below this, nothing about a model can be shown
 MOST_CLASSES = 10  # whole numbers of more different values than this are numbers

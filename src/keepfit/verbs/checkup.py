@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepfit.config import FILE_NAME, CandidateSettings, Column, Config
+from keepfit.config import FILE_NAME, Config
 from keepfit.errors import KeepfitError
+from keepfit.prepared import held_out_by
 from keepfit.records import Place
-from keepfit.rows import contract_of, held_out_by
+from keepfit.rows import contract_of
+from keepfit.settings import CandidateSettings, Column
 
 if TYPE_CHECKING:
     from keepfit.project import OpenedPorts
