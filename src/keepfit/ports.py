@@ -189,6 +189,7 @@ class Trained:
     parameters: dict[str, str]
     window: str
     rows: int
+    files: tuple[str, ...] = ()  # ids of the batches that these rows came from
     scores: tuple[CandidateScore, ...]
 
 

@@ -238,7 +238,7 @@ class SliceVerdict:
 class Verdict:
     """The outcome of a comparison on rows that neither model was trained on."""
 
-    gate: str  # first, greater, min_gain, superior, non_inferior
+    gate: str  # first, greater, min_gain, superior, non_inferior, registered
     passed: bool
     conclusion: Conclusion
     reason: str
@@ -248,7 +248,7 @@ class Verdict:
     challenger: float | None
     difference: float | None  # positive: the challenger is better, whichever way the metric points
     interval: Interval | None  # of the difference
-    test: str | None  # mcnemar, bootstrap, or None where the gate needs no test
+    test: str | None  # mcnemar, bootstrap, binomial, or None where the gate needs no test
     p_value: float | None
     alpha: float | None  # what p was held against, after the spending over the champion's life
     comparison: int  # counts the challengers that were tested against this champion, from 1

@@ -116,7 +116,7 @@ class Data(Section):
     target: str = Field(min_length=1)
     """The column to predict."""
     columns: dict[str, Column] = {}
-    """The column contract. Without one it is inferred from the first data and kept in .keepfit/columns.json."""
+    """The column contract. Without one it is inferred from the first batch that passes, and kept."""
     rename: dict[str, str] = {}
     """Column names as they are written in some files, and what they mean."""
     header: tuple[str, ...] | None = None

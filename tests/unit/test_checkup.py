@@ -12,7 +12,7 @@ from keepfit import project
 from keepfit.clock import SystemClock
 from keepfit.config import load
 from keepfit.errors import ModelRefused, Unavailable
-from keepfit.lease import this_process
+from keepfit.lease import new_holder
 from keepfit.project import OpenedPorts
 from keepfit.records import ModelVersion
 from keepfit.testing.memory_ledger import MemoryLedger
@@ -210,7 +210,7 @@ def test_a_module_that_ends_the_process_is_a_finding(folder) -> None:
 def test_who_holds_the_lease_is_told(folder) -> None:
     ledger = MemoryLedger()
     assert examined(folder, ledger=ledger)["lease"] == (True, "is free")
-    ledger.leases.acquire("shop", this_process(), 60)
+    ledger.leases.acquire("shop", new_holder(), 60)
     assert "is at work since" in examined(folder, ledger=ledger)["lease"][1]
 
 

@@ -93,14 +93,20 @@ class LoadedBooster:
 
     def predict(self, features: pd.DataFrame) -> Predictions:
         needed = self._booster.feature_name()
-        if missing := [name for name in needed if name not in features.columns]:
+        known = {_as_lightgbm_writes(str(name)): name for name in features.columns} | {str(name): name for name in features.columns}
+        if missing := [name for name in needed if name not in known]:
             raise DataError(f"The model needs the columns {', '.join(missing)}, which the rows do not have.")
-        raw = np.asarray(self._booster.predict(features[needed]), dtype=float)
+        raw = np.asarray(self._booster.predict(features[[known[name] for name in needed]]), dtype=float)
         if not self._classes:
             return Predictions(raw)
         probabilities = np.column_stack([1 - raw, raw]) if raw.ndim == 1 else raw
         chosen = (raw >= 0.5).astype(int) if raw.ndim == 1 else probabilities.argmax(axis=1)
         return Predictions(np.array(self._classes, dtype=object)[chosen], probabilities, self._classes)
+
+
+def _as_lightgbm_writes(name: str) -> str:
+    """A column's name as LightGBM keeps it: blanks are underscores."""
+    return name.replace(" ", "_")
 
 
 def _classes(booster: Any) -> tuple[str, ...]:

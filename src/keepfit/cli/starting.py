@@ -13,21 +13,28 @@ from keepfit.errors import ConfigError
 
 @verb
 def init(
-    first: Annotated[str, typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder alone.")],
-    second: Annotated[str | None, typer.Argument(metavar="", show_default=False)] = None,
+    names: Annotated[list[str], typer.Argument(metavar="[TEMPLATE] DIR", help="A template's name and a folder, or the folder.")],
     data: Annotated[Path | None, typer.Option("--data", help="A CSV, Parquet or JSON Lines file of your own.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
     """Make a project: from a template (`init churn DIR`), or from data (`init DIR --data FILE --target COLUMN`)."""
-    if second is not None:
-        if data or target:
-            raise ConfigError("A template brings its own data: leave out --data and --target, or the template's name.")
-        from keepfit.templates import copy_template
+    *template, folder = names
+    if len(template) > 1:
+        raise ConfigError(f"Expected a template's name and a folder, or a folder, found {len(names)} names: {', '.join(names)}.")
+    for line in _from_template(template[0], Path(folder), data, target) if template else _from_data(Path(folder), data, target):
+        fact(line)
 
-        for line in copy_template(first, Path(second)):
-            fact(line)
-        return
+
+def _from_template(name: str, folder: Path, data: Path | None, target: str | None) -> list[str]:
+    if data or target:
+        raise ConfigError("A template brings its own data: leave out --data and --target, or the template's name.")
+    from keepfit.templates import copy_template
+
+    return copy_template(name, folder)
+
+
+def _from_data(folder: Path, data: Path | None, target: str | None) -> list[str]:
     if data is None or target is None:
         from keepfit.templates import NAMES
 
@@ -36,8 +43,7 @@ def init(
         )
     from keepfit.own_data.start import start_project
 
-    for line in start_project(Path(first), data, target):
-        fact(line)
+    return start_project(folder, data, target)
 
 
 @verb
@@ -98,7 +104,7 @@ def simulate(
     if json:
         document(names)
         return
-    fact(f"{len(names)} files written: {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else ""))
+    fact(f"{len(names)} {'file' if len(names) == 1 else 'files'} written: {names[0]}" + (f" to {names[-1]}" if names[1:] else ""))
     note("`keepfit run` takes them in")
 
 

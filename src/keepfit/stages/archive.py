@@ -15,15 +15,22 @@ def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:  # noqa: ARG00
     """Fill in `archived`, and the new place of every batch. Without a promotion nothing moves."""
     if cycle.promotion is None or cycle.candidate is None:
         return cycle
-    consumed = set(cycle.candidate.batches)
-    batches = _archived(cycle.batches, consumed, ports)
-    earlier = _archived(cycle.earlier, consumed, ports)
-    moved = tuple(batch.id for batch in (*earlier, *batches) if batch.state is BatchState.ARCHIVED)
-    return replace(cycle, batches=batches, earlier=earlier, archived=moved)
+    waiting = [batch for batch in (*cycle.earlier, *cycle.batches) if batch.place is Place.INBOX and _is_good(batch)]
+    return replace(
+        cycle,
+        batches=_archived(cycle.batches, ports),
+        earlier=_archived(cycle.earlier, ports),
+        archived=tuple(batch.id for batch in waiting),
+    )
 
 
-def _archived(batches: Sequence[Batch], consumed: set[str], ports: Ports) -> tuple[Batch, ...]:
-    return tuple(_move(batch, ports) if batch.id in consumed else batch for batch in batches)
+def _archived(batches: Sequence[Batch], ports: Ports) -> tuple[Batch, ...]:
+    """All good batches: those that the model was trained on, and those that its window has left behind."""
+    return tuple(_move(batch, ports) if _is_good(batch) else batch for batch in batches)
+
+
+def _is_good(batch: Batch) -> bool:
+    return batch.state is not BatchState.QUARANTINED
 
 
 def _move(batch: Batch, ports: Ports) -> Batch:

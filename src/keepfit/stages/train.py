@@ -30,15 +30,16 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     trained = ports.trainer.train(rows, features)
     # A runner that slept past its lease stops here, before it registers anything.
     ports.ledger.leases.renew(ports.lease, config.ledger.lease.total_seconds())
+    used = [batch for batch in batches if batch.id in set(trained.files)]
     version = ports.registry.register(
         Registration(
             cycle=cycle.id,
             trained=trained,
             features=rows[features].head(5),
             reference=_reference(rows),
-            parameters=_parameters(trained, batches, config),
+            parameters=_parameters(trained, used, config),
             metrics=_metrics(trained, ports.metric.name),
-            tags=_tags(trained_on, cycle, batches, ports, config),
+            tags=_tags(trained_on, cycle, used, ports, config),
             files={f"code/{name}": text for name, text in ports.code.sources().items()},
         )
     )
@@ -50,7 +51,7 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         uri=version.uri,
         content_hash=version.content_hash or "",
         rows=trained.rows,
-        batches=tuple(batch.id for batch in batches),
+        batches=tuple(batch.id for batch in used),
         trained_on=trained_on,
         seed=config.train.seed,
         window=trained.window,

@@ -1,8 +1,9 @@
 """Hold every new batch against the column contract, before anything looks at it; what does not keep it goes to quarantine.
 
-The quality score of a batch is 100 x (share of sound cells in its worst column) x (share of its rows that are not copies of
-another row of the batch, capped at one half lost). A cell is unsound when it cannot be read as its column promises, or breaks
-a rule of the contract, or is empty beyond the allowed share. A missing column scores 0, and so does a file that cannot be read.
+The quality score of a batch is 100 x (share of sound cells in its worst column) x (1 - copies), where copies is the share of
+its rows that repeat another row of the batch, less one half: rows may repeat, but not most of them. A cell is unsound when it
+cannot be read as its column promises, breaks a rule of the contract, or is empty beyond the allowed share. A missing column
+scores 0, and so does a file that cannot be read.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def _findings(typed: TypedRows, columns: Mapping[str, Column], ports: Ports, con
     if extra and config.validation.extra_columns == "error":
         findings.append(Finding(check="columns", column=None, expected="only the contract's columns", found=extra, rows=0))
     target = columns.get(config.data.target)
-    checked = {name: column for name, column in columns.items() if name != config.data.target}
+    missing = {finding.column for finding in typed.findings if finding.check == "column"}
+    checked = {name: column for name, column in columns.items() if name != config.data.target and name not in missing}
     frame = typed.frame
     if target is not None and config.project.task == "regression":
         frame, checked = frame.with_columns(typed.truth), {**checked, config.data.target: target}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepfit.records import Action, Cycle, Interval, Outcome, PerformanceReport, Verdict
+from keepfit.records import Action, Cycle, Decision, Interval, Outcome, PerformanceReport, Verdict
 
 
 def tell(cycle: Cycle) -> str:
@@ -64,10 +64,19 @@ def _decision(cycle: Cycle) -> str:
     if decision is None:
         return ""
     reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
-    changed = [f"{signal.name}: {signal.would_change}" for signal in decision.signals if signal.would_change]
+    return f"Decision: {decision.action.value}, because\n{reasons}{_otherwise(decision)}"
+
+
+def _otherwise(decision: Decision) -> str:
+    """What would have changed the decision: everything that fired silenced, or any one thing that was silent fired."""
+    fired = [signal for signal in decision.signals if signal.fired]
+    retrained = decision.action is Action.RETRAIN
+    deciding = fired if retrained or fired else [signal for signal in decision.signals if not signal.fired]
+    changed = [f"{signal.name}: {signal.would_change}" for signal in deciding if signal.would_change]
+    if not changed or (retrained and len(changed) < len(fired)):
+        return ""  # nothing would have, as with --force
     wanted = {Action.RETRAIN: "No retraining", Action.NO_ACTION: "A retraining", Action.ALERT: "Another decision"}[decision.action]
-    would = f"\n{wanted} would have needed\n" + "\n".join(f"  - {each}" for each in changed) if changed else ""
-    return f"Decision: {decision.action.value}, because\n{reasons}{would}"
+    return f"\n{wanted} would have needed\n" + "\n".join(f"  - {each}" for each in changed)
 
 
 def _training(cycle: Cycle) -> str:

@@ -65,6 +65,7 @@ class SklearnTrainer:
                 parameters=best.described(),
                 window=window_name(window),
                 rows=len(chosen),
+                files=tuple(dict.fromkeys(chosen[FILE])),
                 scores=scores,
             )
 
@@ -139,6 +140,7 @@ class SklearnTrainer:
             parameters={},
             window=window_name(window),
             rows=len(chosen),
+            files=tuple(dict.fromkeys(chosen[FILE])),
             scores=(),
         )
 
