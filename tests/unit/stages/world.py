@@ -120,6 +120,7 @@ class World:
 
     def code(self) -> FolderCode:
         if self.features:
+            self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "features.py").write_text(self.features)
         functions = {"prepare": self.config.data.prepare} if self.config.data.prepare else {}
         return FolderCode(self.folder, functions, self.folder / ".keepfit/code")
