@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keepfit import own_data
+from keepfit.own_data import start as own_data
 from keepfit.config import Config, load
 from keepfit.errors import ConfigError, DataError, KeepfitError
 from keepfit.own_data.proposal import propose
