@@ -310,7 +310,7 @@ def test_a_dry_run_works_after_a_person_has_moved_the_alias(loop) -> None:
 # ------------------------------------------------------------------------------------------------------------- what is used
 
 
-def test_only_what_the_champion_was_trained_on_is_archived(tmp_path) -> None:
+def test_a_promotion_archives_what_was_trained_on_and_what_the_window_left_behind(tmp_path) -> None:
     loop = Loop(tmp_path, retrain='floor = 0.8\nwindow = "last 1"')
     loop.arrive("first.csv", rows(400))
     loop.run()
@@ -319,9 +319,10 @@ def test_only_what_the_champion_was_trained_on_is_archived(tmp_path) -> None:
     loop.arrive("third.csv", rows(600, 2, column="z"))
     cycle = loop.run()
     assert cycle.outcome is Outcome.PROMOTED
-    assert (loop.files("archive"), loop.files("inbox")) == (["first.csv", "third.csv"], ["second.csv"])
-    assert cycle.archived == cycle.candidate.batches == (cycle.batches[0].id,)
-    assert [batch.state for batch in (*cycle.earlier, *cycle.batches)] == [BatchState.JUDGED, BatchState.ARCHIVED]
+    assert (loop.files("archive"), loop.files("inbox")) == (["first.csv", "second.csv", "third.csv"], [])
+    assert cycle.candidate.batches == (cycle.batches[0].id,)
+    assert cycle.archived == (cycle.earlier[0].id, cycle.batches[0].id)
+    assert [batch.state for batch in (*cycle.earlier, *cycle.batches)] == [BatchState.ARCHIVED, BatchState.ARCHIVED]
 
 
 def test_a_window_trains_on_the_latest_batches_only(tmp_path) -> None:

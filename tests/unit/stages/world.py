@@ -67,7 +67,8 @@ class FakeTrainer:
 
     def train(self, rows: Any, features: Any) -> Trained:
         self.rows.append(rows)
-        return Trained(model=self.model, name="fake", parameters={}, window="all", rows=len(rows), scores=())
+        files = tuple(dict.fromkeys(rows["__file"]))
+        return Trained(model=self.model, name="fake", parameters={}, window="all", rows=len(rows), scores=(), files=files)
 
     def baseline(self, rows: Any) -> Any:
         from keepfit.adapters.sklearn_trainer import SklearnTrainer
