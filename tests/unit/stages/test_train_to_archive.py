@@ -10,8 +10,8 @@ import pytest
 from tests.unit.stages.world import Always, FakeTrainer, World
 
 from keepfit.errors import DataError, LeaseLost, Unavailable
-from keepfit.records import BatchState, Cycle, Outcome, Place
 from keepfit.prepared import HOLDOUT
+from keepfit.records import BatchState, Cycle, Outcome, Place
 from keepfit.versions import Tag
 
 COLUMNS = {"x": {"type": "number"}, "y": {"type": "category"}}
