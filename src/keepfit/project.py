@@ -308,7 +308,8 @@ class Project:
         if dry_run:
             from keepfit.verbs.rehearsal import rehearse
 
-            return rehearse(self._for_rehearsal(), self.config, forced=force, watch=watch)
+            with contextlib.closing(self._for_rehearsal()) as ports:
+                return rehearse(ports, self.config, forced=force, watch=watch)
         plain = not (force or until or resume or self.ports.given)
         idle = recall(self.config, self._state) if plain else None
         if idle is not None:

@@ -48,11 +48,11 @@ class Connection:
             for name, value in DEFAULTS.items():
                 os.environ.setdefault(name, value)
             with self.translated():
-                self._check_file()
                 from mlflow import MlflowClient
 
                 # It logs what it raises, with SQL and traceback; what is raised is told in keepfit's words.
                 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+                self._prepare_file()
                 self._client = MlflowClient(self.url, self.url)
         return self._client
 
@@ -92,18 +92,39 @@ class Connection:
             "and that [tracking] url is right; nothing is lost, run again."
         )
 
-    def _check_file(self) -> None:
-        """MLflow tries a database that cannot be opened ten times, for more than a minute: look first."""
+    def _prepare_file(self) -> None:
+        """Make the database where there is none yet, and look first whether it can be one: MLflow itself tries ten times, for more
+        than a minute. Its migrations cannot be killed half-way without harm, so they run under another name."""
         if not self.url.startswith(LOCAL):
             return
         file = Path(unquote(self.url.removeprefix(LOCAL).partition("?")[0]))
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab"):  # raises the reason when it cannot be written
-            pass
-        with file.open("rb") as opened:
+        if not file.exists() or file.stat().st_size == 0:
+            _make_database(file)
+        with file.open("rb+") as opened:  # raises the reason when it cannot be written
             start = opened.read(16)
-        if start and start != b"SQLite format 3\x00":
+        if start != b"SQLite format 3\x00":
             raise ConfigError(f"{file} is not an SQLite database. Correct [tracking] url, or move the file away.")
+
+
+def _make_database(file: Path) -> None:
+    """Let MLflow make its tables in a file of another name, and put it in place whole."""
+    from mlflow import MlflowClient
+
+    for left in file.parent.glob(f".{file.name}.*.tmp"):  # by a process that was killed here
+        left.unlink(missing_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    address = f"{LOCAL}{temporary}"
+    try:
+        MlflowClient(address, address).search_experiments(max_results=1)
+        if file.exists():
+            temporary.replace(file)  # an empty file, as an older release left it
+        else:
+            os.link(temporary, file)
+    except FileExistsError:
+        pass  # somebody else was faster
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _innermost(error: Exception) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,13 @@ def folds(rows: pd.DataFrame, target: np.ndarray, config: Config) -> Sequence[Fo
     classes = config.project.task == "classification"
     groups = groups_of(rows, config)
     if groups is not None:
-        count = min(wanted, len(set(groups)))
-        kind = StratifiedGroupKFold if classes else GroupKFold
-        return list(kind(count).split(rows, target, groups)) if count > 1 else ()
+        largest = int(np.unique(target, return_counts=True)[1].max()) if classes else len(rows)
+        count = min(wanted, len(set(groups)), largest)
+        if count < 2:
+            return ()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a class with fewer members than folds shows in the score
+            return list((StratifiedGroupKFold if classes else GroupKFold)(count).split(rows, target, groups))
     if held_out_by(config) == "time":
         return _forward(rows, wanted)
     rarest = int(np.unique(target, return_counts=True)[1].min()) if classes else len(rows)
@@ -43,7 +48,7 @@ def folds(rows: pd.DataFrame, target: np.ndarray, config: Config) -> Sequence[Fo
 def _forward(rows: pd.DataFrame, wanted: int) -> Sequence[Fold]:
     if len(rows) < 3:
         return ()
-    order = rows[TIME].argsort(kind="stable").to_numpy()
+    order = rows[TIME].to_numpy().argsort(kind="stable")  # rows without a time come last
     return [(order[before], order[after]) for before, after in TimeSeriesSplit(min(wanted, len(rows) - 1)).split(rows)]
 
 
