@@ -19,6 +19,7 @@ from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
 from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
 
+KEPT_OPEN = 3  # champion, challenger, and one to come
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
 
 
@@ -49,6 +50,7 @@ class MlflowRegistry:
         self._formats = tuple(formats)
         self._connection = Connection(url)
         self._runs = Runs(self._connection, experiment, artifacts)
+        self._opened: dict[str, Model] = {}  # by content hash; a cycle asks for the same two models several times
 
     def champion(self) -> ModelVersion | None:
         with self._connection.translated():
@@ -71,8 +73,10 @@ class MlflowRegistry:
         with self._connection.translated():
             found = self._version(version)
             described = self._described(found)
+            if described.content_hash in self._opened:
+                return described, self._opened[described.content_hash]
             with self._folder(found) as folder:
-                return described, self._open(folder, described)
+                return described, self._keep(described.content_hash, self._open(folder, described))
 
     def annotate(self, version: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         with self._connection.translated():
@@ -134,7 +138,9 @@ class MlflowRegistry:
     def _store(self, model: Any, folder: Path) -> StoredModel:
         for format in self._formats:
             if (stored := format.store(model, folder)) is not None:
-                format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
+                loaded = format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
+                if loaded is not None:
+                    self._keep(stored.content_hash, loaded)
                 return stored
         raise ModelRefused(
             f"{type(model).__module__}.{type(model).__qualname__} is a kind of model that keepfit cannot store without pickle. "
@@ -173,6 +179,14 @@ class MlflowRegistry:
         )
 
     # ------------------------------------------------------------------------------------------------------------ read
+
+    def _keep(self, content_hash: str | None, model: Model) -> Model:
+        """Remember the last few models that were opened from bytes of this hash."""
+        if content_hash is not None:
+            self._opened[content_hash] = model
+            while len(self._opened) > KEPT_OPEN:
+                del self._opened[next(iter(self._opened))]
+        return model
 
     def _aliases(self) -> dict[str, str]:
         from mlflow.exceptions import MlflowException

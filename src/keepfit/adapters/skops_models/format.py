@@ -79,12 +79,13 @@ class SkopsModels:
     def _loads(self, data: bytes) -> Any:
         check_archive(data)
         import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
 
         try:
-            self._refuse(skops.io.get_untrusted_types(data=data))
             model = skops.io.load(io.BytesIO(data), trusted=self._trusted)
-        except ModelRefused:
-            raise
+        except UntrustedTypesFoundException as error:
+            self._refuse(skops.io.get_untrusted_types(data=data))  # says how to trust them
+            raise ModelRefused(f"The file holds what nobody has trusted: {error}") from None
         except Exception as error:  # hostile or foreign bytes fail anywhere between zip, JSON, numpy and scikit-learn
             raise ModelRefused(f"The file cannot be read as a model: {type(error).__name__}: {error}") from error
         check_trees(model)
