@@ -250,7 +250,6 @@ def _parse_csv(content: bytes, data: Data) -> pl.DataFrame:
 
     header, lines = (list(data.header), 0) if data.header else _csv_header(content, data.delimiter)
     _check_header(header)
-    _check_quotes(content)
     bad: list[csv.InvalidRow] = []
     block = min(max(1 << 20, len(content) + 1), 2**31 - 1)  # a row must fit into a block, and cells may be long
 
@@ -276,6 +275,7 @@ def _parse_csv(content: bytes, data: Data) -> pl.DataFrame:
         raise DataError(f"{len(bad)} ragged rows: expected {len(header)} cells in each, found {shown}")
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a series
+    _check_quotes(content, frame)
     return frame
 
 
@@ -291,9 +291,10 @@ def _csv_header(content: bytes, delimiter: str) -> tuple[list[str], int]:
     return [name.strip() for name in row], reader.line_num
 
 
-def _check_quotes(content: bytes) -> None:
-    """A quote that is never closed would take all the rows after it into one cell."""
-    if content.count(b'"') % 2:
+def _check_quotes(content: bytes, frame: pl.DataFrame) -> None:
+    """A quote that is never closed takes all the rows after it into one cell of the last row."""
+    last = frame.row(-1) if frame.height else ()
+    if content.count(b'"') % 2 and any(cell is not None and "\n" in cell for cell in last):
         line = content.count(b"\n", 0, content.rfind(b'"')) + 1
         raise DataError(f'a quote (") is opened and never closed, at the latest in line {line}: expected them in pairs')
 

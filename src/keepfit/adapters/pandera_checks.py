@@ -26,14 +26,16 @@ class PanderaChecks:
         present = [name for name in columns if name in set(frame.columns)]
         findings: list[Finding] = []
         for start in range(0, len(present), AT_ONCE):
-            part = present[start : start + AT_ONCE]
-            findings += self._check(frame.select(part), {name: columns[name] for name in part})
+            part = [(frame[name], columns[name]) for name in present[start : start + AT_ONCE]]
+            findings += self._check(part)
         return findings
 
-    def _check(self, frame: pl.DataFrame, columns: Mapping[str, Column]) -> Sequence[Finding]:
+    def _check(self, part: Sequence[tuple[pl.Series, Column]]) -> Sequence[Finding]:
         import pandera.polars as pa
 
-        rules = {name: list(_rules(column)) for name, column in columns.items()}
+        # Columns go by their position: polars takes a name like "*" for a pattern.
+        frame = pl.DataFrame([series.alias(f"column_{position}") for position, (series, _) in enumerate(part)])
+        rules = {name: list(_rules(column)) for name, (_, column) in zip(frame.columns, part, strict=True)}
         schema = pa.DataFrameSchema(
             {
                 name: pa.Column(nullable=True, required=False, checks=[_as_check(rule, name) for rule in column_rules])
@@ -45,8 +47,8 @@ class PanderaChecks:
         except pa.errors.SchemaErrors as failures:
             failed = {(error.schema.name, error.check.name) for error in failures.schema_errors if error.check is not None}
             return [
-                _finding(frame[name], rule)
-                for name, column_rules in rules.items()
+                _finding(series, rule)
+                for (series, _), (name, column_rules) in zip(part, rules.items(), strict=True)
                 for rule in column_rules
                 if (name, rule.check) in failed
             ]
@@ -99,7 +101,7 @@ def _rules(column: Column) -> Iterator[_Rule]:
 
 
 def _finding(series: pl.Series, rule: _Rule) -> Finding:
-    broken = series.to_frame().select(rule.broken(pl.col(series.name)).fill_null(value=False)).to_series()
+    broken = series.alias("cell").to_frame().select(rule.broken(pl.col("cell")).fill_null(value=False)).to_series()
     count = int(broken.sum())
     share = f" ({count / max(len(series), 1):.0%})" if rule.check == "null_share" else ""
     return Finding(
