@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import keepfit
-from keepfit.errors import DataError, UserCodeError
+from keepfit.errors import DataError, Unavailable, UserCodeError
 from keepfit.records import Action, BatchState, Conclusion, Cycle, Outcome
 from keepfit.testing import SetClock
 from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
@@ -391,6 +391,24 @@ def test_a_failing_function_of_the_projects_leaves_the_files_new(tmp_path) -> No
         cycle = project.cycle()
         assert (cycle.outcome, project.status()["batches"]["new"]) == (Outcome.FAILED, 1)
     assert "train:" in cycle.reason
+
+
+def test_what_does_not_answer_leaves_the_cycle_to_the_next_run(loop) -> None:
+    loop.arrive("second.csv", rows(600, 1, column="z"))
+    register = loop.registry.register
+
+    def away(registration: Any) -> Any:
+        raise Unavailable("the registry does not answer")
+
+    loop.registry.register = away
+    with pytest.raises(Unavailable):
+        loop.run()
+    with loop.project() as project:
+        unfinished = project.cycle()
+        assert (unfinished.stage, unfinished.outcome, project.status()["unfinished"]) == ("decide", None, True)
+    loop.registry.register = register
+    cycle = loop.run(resume=True)
+    assert (cycle.id, cycle.started_at, cycle.outcome) == (unfinished.id, unfinished.started_at, Outcome.PROMOTED)
 
 
 # ------------------------------------------------------------------------------------------------- with MLflow and real models

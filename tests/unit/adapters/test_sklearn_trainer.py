@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import joblib
@@ -69,19 +70,29 @@ def test_the_same_rows_and_seed_make_the_same_model(candidates) -> None:
     assert (made[0].name, made[0].parameters, made[0].scores) == (made[1].name, made[1].parameters, made[1].scores)
 
 
-def test_what_the_process_did_before_does_not_matter() -> None:
-    forest = [{"build": "mine:forest"}]
+def test_what_the_process_drew_before_does_not_matter_to_functions_of_the_projects_that_draw() -> None:
+    drawn = []
 
+    def own(features: Any, target: Any) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        drawn.append((random.random(), np.random.rand()))  # noqa: S311 - as user code draws
+        return LogisticRegression().fit(features[["x"]], target)
+
+    for _ in range(2):
+        np.random.rand(7)
+        trainer(own=own, train={"function": "features:train"}).train(rows(), FEATURES)
+    assert drawn[0] == drawn[1]
+
+
+def test_estimators_that_the_project_builds_are_seeded() -> None:
     def build(name: str) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
-        return RandomForestClassifier(n_estimators=3, random_state=None)
+        return RandomForestClassifier(n_estimators=3)
 
-    made = []
-    for _ in range(2):
-        np.random.rand(7)
-        made.append(joblib.hash(trainer(build=build, train={"candidates": forest}).train(rows(), FEATURES).model))
-    assert made[0] == made[1]
+    settings = {"candidates": [{"build": "mine:forest"}], "seed": 5}
+    assert trainer(build=build, train=settings).train(rows(), FEATURES).model.named_steps["estimator"].random_state == 5
 
 
 def test_another_seed_makes_another_model() -> None:

@@ -258,15 +258,22 @@ class _Zeros:
         return Predictions(np.zeros(len(features)))
 
 
-def test_the_newest_rows_judge_or_all_as_is_said(tmp_path) -> None:
-    settings = {"data": {"columns": COLUMNS, "id": "n"}, "retrain": {"floor": 2.0}}
-    seen = {}
-    for holdout in ("new", "all"):
-        world = World(tmp_path / holdout, settings | {"promote": {"holdout": holdout, "resamples": 200, "min_holdout": 20}})
-        world.ports.trainer = FakeTrainer(Always("yes"))
-        for n in range(2):
-            table = {name: [float(i + n * 1000) for i in range(200)] for name in "ab"}
-            world.arrive(f"{n}.csv", pl.DataFrame(table | {"s": ["s"] * 200, "n": list(range(200)), "y": ["yes"] * 200}))
-            cycle = world.run()
-        seen[holdout] = cycle.verdict.n
-    assert seen == {"new": 40, "all": 80}
+@pytest.mark.parametrize(
+    ("promote", "judging"),
+    [
+        ({"holdout": "new"}, 40),
+        ({"holdout": "last 2"}, 80),
+        ({"holdout": "all"}, 120),
+        ({"holdout": "new", "min_holdout": 50}, 80),  # an earlier batch lends its rows
+        ({"holdout": "last 9"}, 120),
+    ],
+)
+def test_the_newest_rows_judge_or_as_many_as_is_said(tmp_path, promote, judging) -> None:
+    settings = {"data": {"columns": COLUMNS, "id": "n"}, "retrain": {"floor": 2.0}, "promote": {"resamples": 200, **promote}}
+    world = World(tmp_path, settings)
+    world.ports.trainer = FakeTrainer(Always("yes"))
+    for n in range(3):
+        table = {name: [float(i + n * 1000) for i in range(200)] for name in "ab"}
+        world.arrive(f"{n}.csv", pl.DataFrame(table | {"s": ["s"] * 200, "n": list(range(200)), "y": ["yes"] * 200}))
+        cycle = world.run()
+    assert cycle.verdict.n == judging

@@ -143,8 +143,8 @@ def test_without_a_promotion_nothing_moves(tmp_path) -> None:
     one = world(tmp_path, promote={"floor": 2.0, "gate": "greater"})
     cycle = upto(one, "compare", rows())
     assert cycle.outcome is Outcome.KEPT_CHAMPION
-    kept = one.through("promote", "release", "archive", cycle=replace(cycle, outcome=None, candidate=None))
-    assert (kept.promotion, kept.released, kept.archived) == (None, None, ())
+    kept = one.through("archive", cycle=replace(cycle, outcome=None))
+    assert (kept.promotion, kept.archived, kept.batches) == (None, (), cycle.batches)
     assert [path.name for path in (tmp_path / "data/inbox").iterdir()] == ["0.csv"]
 
 
