@@ -68,6 +68,7 @@ def batch(inbox: InboxFiles, place: Place = Place.INBOX) -> Batch:
         ('a,b\n"",x\n', [(None, "x")]),
         ("a,b\n1,NA\n", [("1", "NA")]),
         ("a,b\n007,1e5\n", [("007", "1e5")]),
+        ('a,b\n5" pipe,x\n', [('5" pipe', "x")]),
         ("a,b\n", []),
         ("a,b", []),
         ('"a","b"\n', []),
