@@ -7,11 +7,13 @@ instant as far as the layer sees:
     mlflow   calls of MLflow's client that change something, within one call of a port
     files    files opened for writing, renamed and removed, and folders made
     commits  transactions about to be committed, in the ledger and in MLflow's database
+    schema   statements that make or change a table, in either
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -33,14 +35,15 @@ MLFLOW = ("create_", "delete_", "finalize_", "log_", "set_", "update_")
 
 
 class Effects:
-    """`at` is the number of the effect, from 1; with `name` only effects of that name are counted. `log` gets every name."""
+    """`send` is the signal that goes out before effect number `at`, from 1; with `name` only effects of that name are counted.
+    `log` gets every name."""
 
-    def __init__(self, layers: list[str], log: str, at: int = 0, signal: int = 0, name: str | None = None) -> None:
-        self._layers, self._at, self._signal, self._name = layers, at, signal, name
+    def __init__(self, layers: list[str], log: str, at: int = 0, send: int = 0, name: str | None = None) -> None:
+        self._layers, self._at, self._signal, self._name = layers, at, send, name
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._count = 0
         self._thread = threading.get_ident()
-        self._renewing = threading.Lock()
+        self._renewing = threading.RLock()
 
     def watch(self) -> None:
         self._watch_renewals()
@@ -55,9 +58,15 @@ class Effects:
             self._count += 1
             if self._count == self._at:
                 os.write(self._log, f"# signal {self._signal} before {name}\n".encode())
-                with self._renewing:  # who is stopped in the middle of a transaction keeps SQLite's lock
-                    os.kill(os.getpid(), self._signal)
+                self._send()
         os.write(self._log, f"{name}\n".encode())
+
+    def _send(self) -> None:
+        if self._signal != signal.SIGSTOP:
+            os.kill(os.getpid(), self._signal)
+            return
+        with self._renewing:  # who is stopped in the middle of a transaction keeps SQLite's lock
+            os.kill(os.getpid(), self._signal)
 
     def before(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -110,6 +119,16 @@ class Effects:
         from sqlalchemy import Engine, event
 
         event.listen(Engine, "commit", lambda connection: self.happens(f"commit {connection.engine.url.database}"))
+
+    def _watch_schema(self) -> None:
+        from sqlalchemy import Engine, event
+
+        def listen(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            words = statement.split(maxsplit=3)
+            if words[0].upper() in ("CREATE", "ALTER", "DROP"):
+                self.happens(" ".join(words[:3]))
+
+        event.listen(Engine, "before_cursor_execute", listen)
 
 
 class Watched:

@@ -53,7 +53,12 @@ class Run:
     def wait(self, seconds: float = PATIENCE) -> Done:
         """Wait for its end."""
         self._answers.settimeout(seconds)
-        code = int(_line(self._answers))
+        try:
+            code = int(_line(self._answers))
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGUSR1)
+            eventually(lambda: "most recent call first" in self.err, "the process saying where it is", 5)
+            raise AssertionError(f"process {self.pid} did not end within {seconds:g} seconds:\n{self.err}") from None
         self._answers.close()
         self.ended = True
         return Done(code, self.out, self.err)

@@ -34,7 +34,14 @@ class MlflowServer:
         places = {"--backend-store-uri": f"sqlite:///{self._folder}/mlflow.db", "--artifacts-destination": f"{self._folder}/files"}
         command += [word for place in places.items() for word in place]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+                preexec_fn=postgres._end_with_parent,  # noqa: PLW1509 - no other thread runs yet that could hold a lock
+            )
         eventually(self._answers, "the MLflow server answering", 120)
 
     def kill(self) -> None:
@@ -69,7 +76,13 @@ class PostgresServer:
         """Start, and wait until it answers."""
         command = [postgres._program("postgres"), "-D", self._folder / "data", "-k", self._folder, "-clisten_addresses="]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*command, "-cfsync=off"], stdout=log, stderr=log, **self._account)
+            self._process = subprocess.Popen(
+                [*command, "-cfsync=off"],
+                stdout=log,
+                stderr=log,
+                preexec_fn=postgres._end_with_parent,  # noqa: PLW1509 - no other thread runs yet that could hold a lock
+                **self._account,
+            )
         postgres._wait(self._process, self.url, self._folder / "log")
 
     def crash(self) -> None:

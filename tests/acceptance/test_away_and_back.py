@@ -87,7 +87,7 @@ def test_an_mlflow_server_that_goes_away_stops_the_cycle_and_not_its_work(
     run = runs.start(
         "run",
         folder=folder,
-        effects={"layers": ["mlflow"], "name": "mlflow.log_outputs", "at": 1, "signal": signal.SIGSTOP},
+        effects={"layers": ["mlflow"], "name": "mlflow.log_outputs", "at": 1, "send": signal.SIGSTOP},
         **on_server,
     )
     run.wait_until_stopped()
@@ -130,7 +130,7 @@ def test_a_postgres_that_goes_away_stops_the_cycle_and_not_its_work(
     postgres.start()
     assert stage(folder) == "prepare"
     for effect in ("cycles.save", "registry.register", "journal.intend", "journal.settle"):
-        run = runs.start("run", folder=folder, effects={"name": effect, "at": 1, "signal": signal.SIGSTOP})
+        run = runs.start("run", folder=folder, effects={"name": effect, "at": 1, "send": signal.SIGSTOP})
         run.wait_until_stopped()
         postgres.crash()
         run.wake()

@@ -21,7 +21,7 @@ SHORT = {"KEEPFIT_LEDGER__LEASE": "2s"}  # renewed every 0.7 seconds while its r
 
 def stopped_before(name: str, runs: Runs, project: Path, at: int = 1, **options: Any) -> Run:
     """A run that has stopped itself before its n-th effect of this name."""
-    run = runs.start("run", folder=project, effects={"name": name, "at": at, "signal": signal.SIGSTOP}, **options)
+    run = runs.start("run", folder=project, effects={"name": name, "at": at, "send": signal.SIGSTOP}, **options)
     run.wait_until_stopped()
     return run
 
@@ -97,7 +97,7 @@ def test_two_first_runs_open_a_new_project_together(runs: Runs, prepared: tuple[
 
 
 def test_a_killed_runners_lease_is_taken_over_at_once(runs: Runs, project: Path, undisturbed: dict[str, Any]) -> None:
-    first = runs.start("run", folder=project, effects={"name": "registry.register", "at": 1, "signal": signal.SIGKILL})
+    first = runs.start("run", folder=project, effects={"name": "registry.register", "at": 1, "send": signal.SIGKILL})
     assert first.wait().code == -signal.SIGKILL
     held = lease(project)
     assert held is not None
@@ -172,7 +172,7 @@ def test_a_runner_that_slept_inside_mlflow_adds_no_version_when_it_wakes(
     runs: Runs, project: Path, undisturbed: dict[str, Any], name: str
 ) -> None:
     effects = {"layers": ["mlflow"], "name": f"mlflow.{name}", "at": 2 if name in ("create_run", "set_terminated") else 1}
-    sleeper = runs.start("run", folder=project, effects={**effects, "signal": signal.SIGSTOP}, environment=SHORT)
+    sleeper = runs.start("run", folder=project, effects={**effects, "send": signal.SIGSTOP}, environment=SHORT)
     sleeper.wait_until_stopped()
     wait_until_expired(project)
     runs.finish(project)

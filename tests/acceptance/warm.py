@@ -12,6 +12,7 @@ descriptor: the child's number goes there, and its exit code when it has ended. 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -73,6 +74,7 @@ def _in_child(request: dict[str, Any]) -> None:
             file = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(file, descriptor)
             os.close(file)
+        faulthandler.register(signal.SIGUSR1)  # says where it is, for who waits in vain
         os.environ.update(request.get("environment", {}))
         os.chdir(request["folder"])
         if user := request.get("user"):
