@@ -101,6 +101,7 @@ class Runs:
         self._channel, inherited = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(inherited.fileno())]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+        environment["TMPDIR"] = str(self._place)  # who is killed leaves temporary files behind
         self._server = subprocess.Popen(command, pass_fds=[inherited.fileno()], env=environment, start_new_session=True)
         inherited.close()
         self._channel.settimeout(PATIENCE)
