@@ -144,7 +144,15 @@ def json_schema() -> dict[str, Any]:
 
 
 def _without_password(value: Any) -> Any:
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", value) if isinstance(value, str) else value
+    """A URL without the password before its host and without secrets among its parameters."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    scheme, _, rest = value.partition("://")
+    host, slash, path = rest.partition("/")
+    user, at, address = host.rpartition("@")
+    shown = f"{user.partition(':')[0]}:***@{address}" if at and ":" in user else host
+    hidden = re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", path)
+    return f"{scheme}://{shown}{slash}{hidden}"
 
 
 def _from_file(root: Path) -> dict[str, Any]:

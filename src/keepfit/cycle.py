@@ -41,6 +41,9 @@ STAGES: tuple[Stage, ...] = tuple(
 )
 NAMES = tuple(stage.__name__ for stage in STAGES)
 
+# Once the alias may have moved, a cycle is never given up: whatever goes wrong, the next run goes on with it.
+ONLY_FORWARD = NAMES[NAMES.index("promote") :]
+
 # With these the new batches have been judged; with the others they are still new to the next cycle.
 JUDGED = {Outcome.HEALTHY, Outcome.ALERTED, Outcome.KEPT_CHAMPION, Outcome.INCONCLUSIVE, Outcome.PROMOTED}
 
@@ -62,12 +65,15 @@ def run(
     Raises:
         NotFound: `only_resume` is set and no cycle is unfinished.
         Unavailable, LeaseHeld: the cycle stays unfinished and the next run resumes it.
-        KeepfitError: anything else that a person must mend; the cycle has ended as `failed` and its batches are new again.
+        KeepfitError: anything else that a person must mend; before the promotion the cycle has ended as `failed` and its batches
+            are new again, from the promotion on it stays unfinished.
     """
     unfinished = ports.ledger.cycles.recent(config.project.name, 1, unfinished=True)
     if only_resume and not unfinished:
         raise NotFound("No cycle is unfinished, so there is nothing to resume. `keepfit run` starts one.")
     cycle = unfinished[0] if unfinished else begin(ports, config, forced)
+    if forced and not decided(cycle):
+        cycle = replace(cycle, forced=True)
     if until is not None and _next(cycle) > NAMES.index(until):
         return cycle  # it has got that far already
     for stage in STAGES[_next(cycle) :]:
@@ -95,6 +101,11 @@ def begin(ports: Ports, config: Config, forced: bool) -> Cycle:
     )
 
 
+def decided(cycle: Cycle) -> bool:
+    """Whether a cycle has its decision behind it."""
+    return _next(cycle) > NAMES.index("decide")
+
+
 def _next(cycle: Cycle) -> int:
     return 0 if cycle.stage is None else NAMES.index(cycle.stage) + 1
 
@@ -110,7 +121,8 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     except (Unavailable, LeaseHeld):
         raise
     except Exception as error:
-        _fail(cycle, name, error, ports)
+        if name not in ONLY_FORWARD:
+            _fail(cycle, name, error, ports)
         raise
     cycle = replace(
         cycle,

@@ -31,7 +31,10 @@ class FittedModel:
         names = tuple(str(name) for name in np.asarray(classes).tolist())
         labels = np.array([str(label) for label in values.tolist()], dtype=object)
         if not hasattr(self.estimator, "predict_proba"):
-            return Predictions(labels, classes=names)
+            decide = getattr(self.estimator, "decision_function", None)
+            return Predictions(
+                labels, classes=names, decision=None if decide is None else np.asarray(decide(features), dtype=float)
+            )
         return Predictions(labels, np.asarray(self.estimator.predict_proba(features), dtype=float), names)
 
     def _select(self, features: pd.DataFrame) -> pd.DataFrame:

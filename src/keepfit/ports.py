@@ -115,6 +115,7 @@ class Predictions:
     values: np.ndarray  # (n,) predicted classes as text, or numbers
     probabilities: np.ndarray | None = None  # (n, classes), rows sum to 1
     classes: tuple[str, ...] = ()  # the columns of probabilities
+    decision: np.ndarray | None = None  # where there are no probabilities: (n,) for the second class, or (n, classes)
 
 
 class Model(Protocol):

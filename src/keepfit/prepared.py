@@ -62,6 +62,7 @@ def prepare_batch(
             "batch": batch.id,
             "name": batch.name,
             "rows": rows.height,
+            "labelled": rows.filter(pl.col(TRUTH).is_not_null()).height,
             "labelled_training": rows.filter(pl.col(TRUTH).is_not_null() & ~pl.col(HOLDOUT)).height,
             "training": rows.filter(~pl.col(HOLDOUT)).height,
             "holdout": rows.filter(pl.col(HOLDOUT)).height,
@@ -91,8 +92,7 @@ def _prepare(
     )
     prepared, own = _by_unit(prepared, typed.frame, own, data.unit) if data.unit else _by_row(prepared, own)
     hidden = {data.unit, data.id, data.time, data.group, *data.keep}
-    if data.prepare is None:
-        hidden |= {name for name, column in columns.items() if not column.feature or column.type == "datetime"}
+    hidden |= {name for name, column in columns.items() if not column.feature or column.type == "datetime"}
     dropped = [name for name in prepared.columns if name in hidden]
     features = _as_numbers(prepared.drop(columns=dropped).reset_index(drop=True))
     if data.unit:
@@ -257,9 +257,9 @@ def natural(name: str) -> tuple[Any, ...]:
 def training_set(cycle: Cycle, ports: Ports, config: Config) -> tuple[Sequence[Batch], str]:
     """The batches a training would use, and the hash of all that decides its result."""
     batches = usable(cycle, ports, config)
-    parts = [*(batch.id for batch in batches), ports.code.fingerprint]
-    parts.append(config.fingerprint("project", "data", "train"))
-    parts.append(config.retrain.window)
+    windows = str(config.retrain.windows) if config.retrain.window == "choose" else ""
+    parts = [*(batch.id for batch in batches), fingerprint(ports.code, config), config.fingerprint("project", "train")]
+    parts += [config.retrain.window, windows]
     return batches, hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

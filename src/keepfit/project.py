@@ -9,6 +9,7 @@ print(project.explain(cycle.id))
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from keepfit.adapters.project_code import FolderCode
 
 STATE = ".keepfit"  # folder of the embedded defaults
+SCRATCH = "tmp"  # below it, what a run is putting together; nothing there outlives the run
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "root_mean_squared_error"}
 
 
@@ -149,6 +151,7 @@ class OpenedPorts:
             alias=self.config.promote.alias,
             run_name=tracking.training_run,
             artifacts=self._artifacts,
+            scratch=self.config.root / STATE / SCRATCH,
         )
 
     @cached_property
@@ -274,6 +277,7 @@ class Project:
         """Hold the lease, and finish first what a killed runner had begun to promote."""
         with held(self.ports.ledger.leases, self.config) as lease:
             self.ports.held = lease
+            self._sweep()
             try:
                 if self.ports.ledger.journal.unsettled(self.config.project.name):
                     from keepfit.promotion import settle
@@ -345,6 +349,13 @@ class Project:
         ports.rehearsing = True
         return ports
 
+    def _sweep(self) -> None:
+        """Remove what killed runs were putting together. One that was only suspended finds it gone, and stops."""
+        shutil.rmtree(self._state / SCRATCH, ignore_errors=True)
+        for left in (self._state / "prepared").glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
     @property
     def _state(self) -> Path:
         return self.config.root / STATE
@@ -394,12 +405,13 @@ class Project:
 
         Raises `ModelRefused` for a pickle that is not said to be trusted, and for types that nobody has trusted.
         """
+        from keepfit.provenance import file_hash
         from keepfit.verbs.registration import register
 
         path = Path(model)
         loaded = self.ports.read_model(path, trust_pickle)
         with self._alone():
-            return register(loaded, path.name, self.ports, self.config)
+            return register(loaded, path.name, file_hash(path), self.ports, self.config)
 
     def promote(self, version: str, reason: str) -> Promotion:
         """Point the alias to a version by hand, through the journal. Raises `NotFound`, `AliasMoved`."""

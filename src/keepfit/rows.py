@@ -6,7 +6,7 @@ A prepared row holds the features under their own names and keepfit's columns, w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -39,7 +39,12 @@ def contract_of(ports: Ports, config: Config) -> dict[str, Column] | None:
 
 def infer_contract(batch: Batch, ports: Ports, config: Config) -> dict[str, Column]:
     """What the contract would be if this batch were the first. `keep_contract` makes it so, once the batch has passed."""
-    return infer(without_blank_rows(ports.inbox.read(batch)), config.data.target)
+    frame = without_blank_rows(ports.inbox.read(batch))
+    columns = infer(frame, config.data.target)
+    if config.project.task == "classification" and config.data.target in columns:
+        named = tuple(sorted(_text(frame[config.data.target]).drop_nulls().unique()))
+        columns[config.data.target] = columns[config.data.target].model_copy(update={"values": named})
+    return columns
 
 
 def keep_contract(columns: Mapping[str, Column], ports: Ports) -> None:
@@ -102,15 +107,14 @@ def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple
         truth = typed[target]
     else:
         truth, findings = _classes(frame[target], column, config)
-    text = _text(frame[target])
-    blank = text.is_null() | (text.str.to_lowercase().is_in(NULL_WORDS) if number else False)
+    blank = _text(frame[target], _named(column, config)).is_null()
     if config.validation.on_blank_label == "error" and blank.any():
         findings.append(_label_finding(frame[target], blank, "a label in every row", "without one"))
     return truth, findings
 
 
 def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.Series, list[Finding]]:
-    text = _text(raw)
+    text = _text(raw, _named(column, config))
     mapping = config.data.labels
     if mapping:
         truth = text.replace_strict(mapping, default=None, return_dtype=pl.String)
@@ -126,8 +130,16 @@ def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.
     return truth, []
 
 
-def _text(labels: pl.Series) -> pl.Series:
-    """Labels as text, the same whether a file keeps them as text or not: 1.0 is "1", true is "True", NaN and blanks are null."""
+def _named(column: Column | None, config: Config) -> Collection[str]:
+    """The labels that the settings name."""
+    return tuple(config.data.labels) or (column.values if column is not None and column.values is not None else ())
+
+
+def _text(labels: pl.Series, named: Collection[str] = ()) -> pl.Series:
+    """Labels as text, the same whether a file keeps them as text or not: 1.0 is "1", true is "True".
+
+    Blanks and NaN are null, and so are words that say "no value", unless they are `named` as labels.
+    """
     if labels.dtype.is_float():
         whole = labels.cast(pl.Int64, strict=False)
         exact = whole.cast(labels.dtype) == labels
@@ -137,7 +149,9 @@ def _text(labels: pl.Series) -> pl.Series:
     else:
         stripped = labels.cast(pl.String).str.strip_chars()
         words = pl.when(stripped == "").then(None).otherwise(stripped)
-    return pl.select(words.alias(labels.name)).to_series()
+    text = pl.select(words.alias(labels.name)).to_series()
+    nothing = text.str.to_lowercase().is_in(NULL_WORDS) & ~text.is_in(list(named))
+    return pl.select(pl.when(nothing).then(None).otherwise(text)).to_series().alias(labels.name)
 
 
 def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) -> Finding:

@@ -152,7 +152,8 @@ class InboxFiles:
         return sorted(found)
 
     def _is_fresh(self, name: str, status: os.stat_result) -> bool:
-        return not _is_temporary(name) and time.time() - status.st_mtime < self._data.settle.total_seconds()
+        age = time.time() - status.st_mtime  # negative where another clock is ahead: that file would never settle
+        return not _is_temporary(name) and 0 <= age < self._data.settle.total_seconds()
 
 
 def _raise(error: OSError) -> None:

@@ -73,7 +73,7 @@ def _not_allowed(path: Path) -> Unavailable:
 
 
 def _write(target: Path, write: Any) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # its own: a suspended runner may still hold another
     try:
         write(temporary)
         with temporary.open("rb+") as file:

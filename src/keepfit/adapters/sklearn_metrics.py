@@ -39,7 +39,7 @@ class SklearnMetric:
     ) -> Statistics:
         scorer = get_scorer(self.name)
         if predictions.values.dtype.kind in "OUS":
-            known: Any = _KnownClasses(*_as_labels(predictions, self.positive))
+            known = _known_classes(predictions, self.positive)
             truth = _labels(truth, self.positive)
         else:
             known = _KnownNumbers(predictions.values)
@@ -49,6 +49,9 @@ class SklearnMetric:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # an undefined score is None, which says it better than a warning
                     return float(scorer(known, rows.reshape(-1, 1), truth[rows]))
+            except AttributeError as error:  # scikit-learn looks for what the model does not give
+                wanted = str(error).rpartition(": ")[2].rstrip(".")
+                raise ConfigError(f"[train] metric = {self.name!r} needs {wanted}, which the model does not have") from None
             except ValueError as error:
                 if "pos_label" in str(error):
                     raise ConfigError(f"[train] metric = {self.name!r} is about one class: say which, [train] positive") from None
@@ -62,15 +65,20 @@ def _labels(values: np.ndarray, positive: str | None) -> np.ndarray:
     return values.astype(str) if positive is None else (values == positive).astype(int)
 
 
-def _as_labels(predictions: Predictions, positive: str | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Predicted labels, probabilities and classes in the terms of `_labels`."""
-    values, probabilities = _labels(predictions.values, positive), predictions.probabilities
-    if positive is None:
-        return values, probabilities, np.array(predictions.classes or np.unique(values), dtype=str)
-    if probabilities is not None and positive in predictions.classes:
-        of_positive = probabilities[:, predictions.classes.index(positive)]
-        probabilities = np.column_stack([1 - of_positive, of_positive])
-    return values, probabilities, np.array([0, 1])
+def _known_classes(predictions: Predictions, positive: str | None) -> Any:
+    """An estimator with what the model gave, in the terms of `_labels`: probabilities, decision values, or classes alone."""
+    values, probabilities, decision = _labels(predictions.values, positive), predictions.probabilities, predictions.decision
+    classes = np.array(predictions.classes or np.unique(values), dtype=str)
+    if positive is not None:
+        place = predictions.classes.index(positive) if positive in predictions.classes else None
+        classes = np.array([0, 1])
+        if probabilities is not None and place is not None:
+            probabilities = np.column_stack([1 - probabilities[:, place], probabilities[:, place]])
+        if decision is not None and place is not None:
+            decision = decision[:, place] if decision.ndim == 2 else decision if place == 1 else -decision
+    if probabilities is not None:
+        return _KnownProbabilities(values, classes, probabilities)
+    return _KnownClasses(values, classes) if decision is None else _KnownDecisions(values, classes, decision)
 
 
 def sklearn_metric(name: str, positive: str | None = None) -> SklearnMetric:
@@ -120,15 +128,28 @@ class _KnownNumbers(RegressorMixin, _Known):  # type: ignore[misc]
 
 
 class _KnownClasses(ClassifierMixin, _Known):  # type: ignore[misc]
-    def __init__(self, values: np.ndarray, probabilities: np.ndarray | None, classes: np.ndarray) -> None:
+    def __init__(self, values: np.ndarray, classes: np.ndarray) -> None:
         super().__init__(values)
-        self.probabilities, self.classes = probabilities, classes
+        self.classes = classes
 
     @property
     def classes_(self) -> np.ndarray:
         return self.classes
 
+
+class _KnownProbabilities(_KnownClasses):
+    def __init__(self, values: np.ndarray, classes: np.ndarray, probabilities: np.ndarray) -> None:
+        super().__init__(values, classes)
+        self.probabilities = probabilities
+
     def predict_proba(self, rows: np.ndarray) -> np.ndarray:
-        if self.probabilities is None:
-            raise ValueError("the model gives no probabilities")
         return np.asarray(self.probabilities[rows.ravel()])
+
+
+class _KnownDecisions(_KnownClasses):
+    def __init__(self, values: np.ndarray, classes: np.ndarray, decision: np.ndarray) -> None:
+        super().__init__(values, classes)
+        self.decision = decision
+
+    def decision_function(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.decision[rows.ravel()])

@@ -96,6 +96,8 @@ def _columns(proposal: Proposal, seen: dict[str, list[str]]) -> Iterator[str]:
 
 def _column(name: str, column: Column, proposal: Proposal, seen: dict[str, list[str]]) -> Iterator[str]:
     promised = column.model_dump(exclude_defaults=True, exclude={"feature"} if name == proposal.target else set())
+    if name == proposal.target and proposal.classes and not proposal.labels:
+        promised["values"] = list(proposal.classes)  # any other label is a fault of its file, never a class
     if "minimum" in promised:
         promised["minimum"] = round(promised["minimum"])
     note = proposal.notes.get(name, "")

@@ -49,6 +49,7 @@ class Proposal:
     left_out: Sequence[str]  # columns that no contract can hold
     id: str | None
     group: str | None  # a column that may name what several rows belong to
+    classes: Sequence[str]  # empty for a regression
     labels: Mapping[str, str]  # as written -> class, where they are written in more than one way
     unlabelled_words: Sequence[str]  # labels that say "no value"
     holdout: Choice  # by "row" or "time"
@@ -99,6 +100,7 @@ def propose(frame: pl.DataFrame, target: str) -> Proposal:
         left_out=[name for name in frame.columns if name not in surveyed],
         id=next((name for name, role in roles.items() if role == "identifier"), None),
         group=next((name for name, role in roles.items() if role == "member" and columns[name].type != "number"), None),
+        classes=sorted(set(truth.drop_nulls().cast(pl.String))) if task.value == "classification" else [],
         labels=labels,
         unlabelled_words=blanks,
         holdout=holdout,

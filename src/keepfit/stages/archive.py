@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Ports
+from keepfit.prepared import prepared_name
 from keepfit.records import Batch, BatchState, Cycle, Place
 
 
-def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:  # noqa: ARG001 - every stage takes the same three
+def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     """Fill in `archived`, and the new place of every batch. Without a promotion nothing moves."""
     if cycle.promotion is None or cycle.candidate is None:
         return cycle
-    waiting = [batch for batch in (*cycle.earlier, *cycle.batches) if batch.place is Place.INBOX and _is_good(batch)]
+    consumed = {batch.id for batch in (*cycle.earlier, *cycle.batches) if _is_consumed(batch, ports, config)}
+    waiting = [batch.id for batch in (*cycle.earlier, *cycle.batches) if batch.id in consumed and batch.place is Place.INBOX]
     return replace(
         cycle,
-        batches=_archived(cycle.batches, ports),
-        earlier=_archived(cycle.earlier, ports),
-        archived=tuple(batch.id for batch in waiting),
+        batches=tuple(_move(batch, ports) if batch.id in consumed else batch for batch in cycle.batches),
+        earlier=tuple(_move(batch, ports) if batch.id in consumed else batch for batch in cycle.earlier),
+        archived=tuple(waiting),
     )
 
 
-def _archived(batches: Sequence[Batch], ports: Ports) -> tuple[Batch, ...]:
-    """All good batches: those that the model was trained on, and those that its window has left behind."""
-    return tuple(_move(batch, ports) if _is_good(batch) else batch for batch in batches)
-
-
-def _is_good(batch: Batch) -> bool:
-    return batch.state is not BatchState.QUARANTINED
+def _is_consumed(batch: Batch, ports: Ports, config: Config) -> bool:
+    """Whether the batch has labelled rows: they have trained, they have judged, or the window has left them behind. A batch that
+    nobody has labelled yet has served for nothing and waits."""
+    if batch.state is BatchState.QUARANTINED:
+        return False
+    facts = ports.store.facts(prepared_name(batch, ports.code, config))
+    return facts is not None and facts["labelled"] > 0
 
 
 def _move(batch: Batch, ports: Ports) -> Batch:

@@ -107,7 +107,8 @@ def _statistics(
     if mask is not None:
         rows = rows[mask].reset_index(drop=True)
         probabilities = None if predictions.probabilities is None else predictions.probabilities[mask]
-        predictions = Predictions(predictions.values[mask], probabilities, predictions.classes)
+        decision = None if predictions.decision is None else predictions.decision[mask]
+        predictions = Predictions(predictions.values[mask], probabilities, predictions.classes, decision)
     return ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), for_metric(rows))
 
 

@@ -16,6 +16,6 @@ def release(cycle: Cycle, ports: Ports, config: Config) -> Cycle:  # noqa: ARG00
         return cycle
     try:
         done = ports.releaser.release(cycle.promotion, cycle.id)
-    except KeepfitError as error:
-        done = f"failed: {error}"
+    except Exception as error:
+        done = f"failed: {error}" if isinstance(error, KeepfitError) else f"failed: {type(error).__name__}: {error}"
     return replace(cycle, released=done)

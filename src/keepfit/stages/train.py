@@ -78,7 +78,8 @@ def _parameters(trained: Trained, batches: Sequence[Batch], config: Config) -> M
 
 
 def _metrics(trained: Trained, metric: str) -> Mapping[str, float]:
-    best = next((score.score for score in trained.scores if score.name == trained.name and score.score is not None), None)
+    chosen = (trained.name, trained.parameters, trained.window)
+    best = next((score.score for score in trained.scores if (score.name, score.parameters, score.window) == chosen), None)
     return {} if best is None else {f"validation_{metric}": best}
 
 

@@ -40,7 +40,7 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     a new model.
     """
     set_aside(cycle.duplicates, ports)
-    checked = _validate_all(cycle.batches, ports, config)
+    checked = check_batches(cycle.batches, ports, config)
     batches = tuple(
         replace(batch, rows=result.rows) if result.passed else _quarantine(replace(batch, rows=result.rows), result, ports)
         for batch, result in zip(cycle.batches, checked, strict=True)
@@ -61,7 +61,7 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     return cycle
 
 
-def _validate_all(batches: Sequence[Batch], ports: Ports, config: Config) -> list[BatchValidation]:
+def check_batches(batches: Sequence[Batch], ports: Ports, config: Config) -> list[BatchValidation]:
     """Validate the batches one by one. Where there is no contract yet, the first batch that passes its own becomes it."""
     contract = contract_of(ports, config)
     checked = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from keepfit.fitted import FittedModel
 from keepfit.ports import Ports, Registration, Trained
 from keepfit.prepared import TRUTH, features_of, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.promotion import move_alias
-from keepfit.records import BatchState, Candidate, Conclusion, Cycle, Interval, Outcome, Promotion, Verdict
+from keepfit.records import Batch, BatchState, Candidate, Conclusion, Cycle, Interval, Outcome, Promotion, Verdict
 from keepfit.stages.collect import adopt_archive
 from keepfit.stages.prepare import prepare
-from keepfit.stages.validate import validate
+from keepfit.stages.validate import check_batches
 from keepfit.stats.resample import interval
 from keepfit.stats.units import independent, value
 from keepfit.versions import Tag
@@ -48,17 +49,18 @@ def read_pickle(path: Path, trusted: bool) -> Any:
         raise DataError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def register(model: Any, name: str, ports: Ports, config: Config) -> Cycle:
+def register(model: Any, name: str, digest: str, ports: Ports, config: Config) -> Cycle:
     """Register a loaded model; point the alias to it where there is no champion yet.
 
-    Its baseline is the metric on all labelled rows of the archive. Raises `DataError` when there are none, or when the model
-    cannot predict them.
+    `digest` is the sha256 of its file. Its baseline is the metric on all labelled rows of the archive. Raises `DataError` when
+    there are none, or when the model cannot predict them.
     """
     if not hasattr(model, "predict"):
         raise DataError(f"{name} holds a {type(model).__name__}: expected a fitted model with predict")
-    cycle = begin(ports, config, forced=True)
-    cycle = prepare(validate(replace(cycle, batches=tuple(adopt_archive(cycle, ports, config))), ports, config), ports, config)
-    cycle = replace(cycle, batches=tuple(_archived(batch) for batch in cycle.batches))
+    # Named by the file, so that a registration that is killed and repeated finds what it did.
+    cycle = replace(begin(ports, config, forced=True), id=f"registration-{digest[:12]}")
+    cycle = prepare(replace(cycle, batches=tuple(_sound(adopt_archive(cycle, ports, config), ports, config))), ports, config)
+    cycle = replace(cycle, batches=tuple(replace(batch, state=BatchState.ARCHIVED) for batch in cycle.batches))
     batches = usable(cycle, ports, config)
     rows = labelled(load_rows(batches, ports.code, ports, config, holdout=None)) if batches else None
     if rows is None or rows.empty:
@@ -82,8 +84,11 @@ def register(model: Any, name: str, ports: Ports, config: Config) -> Cycle:
     return _concluded(replace(cycle, candidate=candidate, verdict=verdict), version.version, verdict.reason, ports, config)
 
 
-def _archived(batch: Any) -> Any:
-    return replace(batch, state=BatchState.ARCHIVED) if batch.state is BatchState.NEW else batch
+def _sound(batches: Sequence[Batch], ports: Ports, config: Config) -> Iterator[Batch]:
+    """The batches that keep the contract. The others stay where they are; the next run says what is wrong with them."""
+    for batch, result in zip(batches, check_batches(batches, ports, config), strict=True):
+        if result.passed:
+            yield replace(batch, rows=result.rows)
 
 
 def _judged(model: Any, name: str, rows: pd.DataFrame, ports: Ports, config: Config) -> tuple[Verdict, Interval | None]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
-from keepfit.cycle import NAMES, STAGES, Watcher, begin
+from keepfit.cycle import NAMES, STAGES, Watcher, begin, decided
 from keepfit.records import Batch, Cycle, Lease, Place
 from keepfit.stages import Stop
 
@@ -23,8 +23,13 @@ LAST = "decide"
 def rehearse(ports: Any, config: Config, *, forced: bool, watch: Watcher) -> Cycle:
     """Run the stages up to the decision and return what a real run would decide; nothing is stored."""
     quiet: Any = QuietPorts(ports)
-    cycle = begin(quiet, config, forced)
-    for name, stage in zip(NAMES[: NAMES.index(LAST) + 1], STAGES, strict=False):
+    unfinished = ports.ledger.cycles.recent(config.project.name, 1, unfinished=True)
+    cycle = unfinished[0] if unfinished else begin(quiet, config, forced)
+    if decided(cycle):
+        return cycle  # the real run goes on behind its decision
+    cycle = replace(cycle, forced=cycle.forced or forced)
+    done = 0 if cycle.stage is None else NAMES.index(cycle.stage) + 1
+    for name, stage in list(zip(NAMES, STAGES, strict=True))[done : NAMES.index(LAST) + 1]:
         watch(name, cycle)
         try:
             cycle = replace(stage(cycle, quiet, config), stage=name)

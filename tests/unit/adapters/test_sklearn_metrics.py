@@ -65,9 +65,19 @@ def test_one_class_among_the_rows_leaves_an_undefined_metric_undefined() -> None
     assert value(statistics) is None
 
 
-def test_a_metric_that_needs_probabilities_of_a_model_without_any_is_undefined() -> None:
+def test_a_metric_that_needs_probabilities_of_a_model_without_any_says_so() -> None:
     statistics = sklearn_metric("neg_log_loss").statistics(LABELS, Predictions(LABELS), None)
-    assert value(statistics) is None
+    with pytest.raises(ConfigError, match="neg_log_loss.*needs predict_proba, which the model does not have"):
+        value(statistics)
+
+
+def test_a_ranking_metric_takes_decision_values_where_there_are_no_probabilities() -> None:
+    truth = np.array(["ham", "ham", "spam", "spam"], dtype=object)
+    decision = np.array([-2.0, 0.5, 0.1, 3.0])
+    predictions = Predictions(truth, classes=("ham", "spam"), decision=decision)
+    for positive in (None, "spam"):
+        assert value(sklearn_metric("roc_auc", positive).statistics(truth, predictions, None)) == 0.75
+    assert value(sklearn_metric("roc_auc", "ham").statistics(truth, predictions, None)) == 0.75
 
 
 def test_an_unknown_name_is_a_configuration_error() -> None:

@@ -27,6 +27,7 @@ class MlflowRegistry:
     """`Registry` over MLflow 3, on a database or a server.
 
     `artifacts` is the folder for files when the experiment must be made; with a server leave it out, the server knows.
+    `scratch` is where files are put together before they are logged; the system's folder for temporary ones where it is left out.
     `formats` are tried in their order; the first that knows a model stores it.
     """
 
@@ -40,6 +41,7 @@ class MlflowRegistry:
         alias: str = "champion",
         run_name: str = "ModelRetraining",
         artifacts: Path | None = None,
+        scratch: Path | None = None,
     ) -> None:
         if not name.strip() or set(name) & set("/:"):
             raise ConfigError(f"{name!r} cannot name a registered model: MLflow takes any characters but / and :.")
@@ -50,6 +52,7 @@ class MlflowRegistry:
         self._formats = tuple(formats)
         self._connection = Connection(url)
         self._runs = Runs(self._connection, experiment, artifacts)
+        self._scratch = scratch
         self._opened: dict[str, Model] = {}  # by content hash; a cycle asks for the same two models several times
 
     def champion(self) -> ModelVersion | None:
@@ -64,7 +67,7 @@ class MlflowRegistry:
             run = self._runs.find(self._run_name, registration.cycle)
         if run is None:
             predictions = registration.trained.model.predict(registration.features)  # may run the user's code
-            with self._connection.translated(), tempfile.TemporaryDirectory(prefix="keepfit-") as place:
+            with self._connection.translated(), self._place_to_work() as place:
                 run = self._log(registration, predictions, Path(place))
         with self._connection.translated():
             return self._described(self._only_version(run, registration))
@@ -135,12 +138,15 @@ class MlflowRegistry:
 
         return self._runs.do(self._run_name, registration.cycle, fill)
 
+    def _place_to_work(self) -> tempfile.TemporaryDirectory[str]:
+        if self._scratch is not None:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="keepfit-", dir=self._scratch)
+
     def _store(self, model: Any, folder: Path) -> StoredModel:
         for format in self._formats:
             if (stored := format.store(model, folder)) is not None:
-                loaded = format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
-                if loaded is not None:
-                    self._keep(stored.content_hash, loaded)
+                format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
                 return stored
         raise ModelRefused(
             f"{type(model).__module__}.{type(model).__qualname__} is a kind of model that keepfit cannot store without pickle. "
