@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    model_validator,
 )
 
 from keepfit.errors import ConfigError, ProjectNotFound
@@ -68,6 +69,14 @@ class Config(Section):
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _root: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        if self.retrain.window == "choose" and self.train.function is not None:
+            raise ValueError("retrain.window = 'choose' cannot choose for train.function: expected 'all' or 'last N'")
+        if self.train.per == "group" and self.data.group is None:
+            raise ValueError("train.per = 'group' needs data.group to name a column")
+        return self
 
     @classmethod
     def of(cls, tree: Mapping[str, Any], root: Path | None = None, sources: Mapping[str, str] | None = None) -> Config:
@@ -151,8 +160,7 @@ def _without_password(value: Any) -> Any:
     host, slash, path = rest.partition("/")
     user, at, address = host.rpartition("@")
     shown = f"{user.partition(':')[0]}:***@{address}" if at and ":" in user else host
-    hidden = re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", path)
-    return f"{scheme}://{shown}{slash}{hidden}"
+    return f"{scheme}://" + re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", shown + slash + path)
 
 
 def _from_file(root: Path) -> dict[str, Any]:

@@ -100,6 +100,8 @@ def _as_promised(series: pl.Series, column: Column) -> tuple[pl.Series, Finding 
     if series.dtype != pl.String:
         return _from_typed(series, column, dtype)
     parsed = _from_text(series, column)
+    if column.type == "category":  # a quote that is opened by mistake swallows the lines down to the next one
+        parsed = pl.select(pl.when(series.str.contains("\n", literal=True)).then(None).otherwise(parsed)).to_series()
     blank = series.str.strip_chars().str.to_lowercase().is_in(_nulls(column)) | series.is_null()
     bad = parsed.is_null() & ~blank
     return parsed, _wrong(series, column, bad) if bad.any() else None

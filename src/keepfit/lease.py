@@ -67,19 +67,22 @@ _COUNTER = itertools.count(1)
 
 def new_holder() -> str:
     """This process as host:pid:nonce. The nonce is when it started, so that a reused number is not taken for it, and a count."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}-{next(_COUNTER)}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}-{_namespace()}-{next(_COUNTER)}"
 
 
 def is_dead(holder: str) -> bool:
     """Whether a holder ran on this machine and certainly works no more.
 
-    >>> is_dead(new_holder()), is_dead("elsewhere:1:0-1")  # one that never began, and one that nobody here can know of
+    >>> is_dead(new_holder()), is_dead("elsewhere:1:0-0-1")  # one that never began, and one that nobody here can know of
     (True, False)
     """
     process, _, nonce = holder.rpartition(":")
     host, _, pid = process.rpartition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
+    started, namespace, _ = (*nonce.split("-"), "", "")[:3]
+    if namespace != _namespace():
+        return False  # another container of the same host name: its processes cannot be seen from here
     if int(pid) == os.getpid():
         return holder not in _HOLDING
     try:
@@ -88,7 +91,15 @@ def is_dead(holder: str) -> bool:
         return True
     except OSError:
         pass  # it lives and belongs to someone else
-    return _started(int(pid)) not in (nonce.partition("-")[0], HIDDEN)
+    return _started(int(pid)) not in (started, HIDDEN)
+
+
+def _namespace() -> str:
+    """Which process numbers this one knows; the same for all that can see each other."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"
 
 
 HIDDEN = "?"  # it lives, and this user may not see since when

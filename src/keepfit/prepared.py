@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from keepfit.config import Config
-from keepfit.errors import DataError, UserCodeError
+from keepfit.errors import ConfigError, DataError, UserCodeError
 from keepfit.ports import Ports, ProjectCode
 from keepfit.records import Batch, BatchState, Cycle, ModelVersion
-from keepfit.rows import TypedRows, contract_of, read_typed
+from keepfit.rows import TypedRows, read_typed
 from keepfit.settings import Column
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ def _as_numbers(prepared: pd.DataFrame) -> pl.DataFrame:
         features = pl.from_pandas(prepared)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise UserCodeError(f"prepare returned a column that is neither numbers nor texts nor dates: {error}") from error
+    dates = [name for name, kind in features.schema.items() if kind.is_temporal()]
+    if dates:
+        raise UserCodeError(f"prepare returned {dates[0]!r} as dates: expected numbers, such as days since one of them, or texts")
     plain = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
     numbers = features.with_columns(pl.col(plain).cast(pl.Float64).fill_nan(None))
     for name in plain:
@@ -180,26 +183,50 @@ def load_rows(batches: Iterable[Batch], code: ProjectCode, ports: Ports, config:
     return rows.to_pandas()
 
 
+def keep_settings(columns: Mapping[str, Column], ports: Ports, config: Config) -> None:
+    """Keep what decides how rows are prepared now, so that today's models can be judged on their own features later."""
+    settings = config.model_dump(mode="json", by_alias=True, include={"project": True, "data": True, "promote": {"slices"}})
+    contract = {name: column.model_dump(mode="json", exclude_defaults=True) for name, column in columns.items()}
+    facts = {"settings": settings, "columns": contract, "code": ports.code.fingerprint}
+    ports.store.save(f"settings-{fingerprint(ports.code, config)}", pl.DataFrame(), facts)
+
+
 def rows_as_known_to(
     version: ModelVersion, batches: Sequence[Batch], ports: Ports, config: Config, *, holdout: bool | None
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, str]:
     """The same rows as `load_rows`, with the features that this model version was trained on.
 
-    Where the project's prepare has changed since, the batches are prepared the old way too, if the old code is still here and
-    yields the same rows; otherwise today's features have to do.
+    Where code or settings have changed since, the batches are prepared the old way too. Where that cannot be done, or yields
+    other rows, today's features have to do; the second value says so, and is empty otherwise.
     """
     today = load_rows(batches, ports.code, ports, config, holdout=holdout)
-    if version.code is None or version.code == ports.code.fingerprint:
-        return today
-    code, columns = ports.code.at(version.code), contract_of(ports, config)
-    if code is None or columns is None:
-        return today
+    if version.prepared in (None, fingerprint(ports.code, config)):
+        return today, ""
+    try:
+        before = _prepared_before(version.prepared or "", batches, ports, config, holdout)
+    except (DataError, UserCodeError, ConfigError):
+        before = None  # the old way no longer goes with these files
+    if before is not None and len(before) == len(today) and before[[TRUTH, FILE]].equals(today[[TRUTH, FILE]]):
+        return before, ""
+    return today, f"version {version.version} was trained on features that can no longer be made, and is judged on today's"
+
+
+def _prepared_before(
+    wanted: str, batches: Sequence[Batch], ports: Ports, config: Config, holdout: bool | None
+) -> pd.DataFrame | None:
+    """The rows as code and settings of that fingerprint prepare them; None when those are not kept here."""
+    facts = ports.store.facts(f"settings-{wanted}")
+    if facts is None:
+        return None
+    code = ports.code if facts["code"] == ports.code.fingerprint else ports.code.at(facts["code"])
+    if code is None:
+        return None
+    settings = Config.of(facts["settings"], config.root)
+    columns = {name: Column.model_validate(column) for name, column in facts["columns"].items()}
     for batch in batches:
         held_out = ports.store.load([split_name(batch)])["holdout"]
-        prepare_batch(batch, held_out, columns, code, ports, config)
-    before = load_rows(batches, code, ports, config, holdout=holdout)
-    same = len(before) == len(today) and before[[TRUTH, FILE]].equals(today[[TRUTH, FILE]])
-    return before if same else today
+        prepare_batch(batch, held_out, columns, code, ports, settings)
+    return load_rows(batches, code, ports, settings, holdout=holdout)
 
 
 def split_name(batch: Batch) -> str:

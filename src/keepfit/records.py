@@ -141,6 +141,7 @@ class Preparation:
     holdout: int  # of these, for judging
     columns: tuple[str, ...]  # feature columns
     labelled: int = 0  # labelled training rows of this and earlier cycles' batches, new to the champion
+    labels: dict[str, int] = field(default_factory=dict)  # of each of these batches: its labelled rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,8 @@ class PerformanceReport:
     reference: float | None = None  # the champion's value on the holdout it was accepted on
     reference_interval: Interval | None = None
     left_out: int = 0  # groups on which the metric is undefined
+    outside: bool = False  # the champion was registered from a file: its reference may rest on rows it was trained on
+    note: str = ""  # why it could not be judged, or not as it should be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +335,8 @@ class ModelVersion:
     reference_high: float | None = None
     trained_at: datetime | None = None
     content_hash: str | None = None
-    code: str | None = None  # fingerprint of the preparation it expects
+    code: str | None = None  # fingerprint of the project's code it was trained with
+    prepared: str | None = None  # fingerprint of the code and settings that prepared its rows
     outside: bool = False  # registered from a file: what it was trained on is unknown
 
 

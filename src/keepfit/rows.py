@@ -1,12 +1,9 @@
-"""From a data file to rows: typed, labelled, prepared, and divided for good into training and holdout.
-
-A prepared row holds the features under their own names and keepfit's columns, whose names begin with two underscores.
-"""
+"""From a data file to rows as the contract promises them: typed, with labels that somebody has named."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -34,23 +31,37 @@ def contract_of(ports: Ports, config: Config) -> dict[str, Column] | None:
     if config.data.columns:
         return dict(config.data.columns)
     facts = ports.store.facts("columns")
-    return {name: Column.model_validate(column) for name, column in facts.items()} if facts else None
+    if not facts:
+        return None
+    columns = {name: Column.model_validate(column) for name, column in facts.items()}
+    classes = ports.store.facts("classes")
+    if classes and config.data.target in columns:
+        columns[config.data.target] = columns[config.data.target].model_copy(update={"values": tuple(classes["values"])})
+    return columns
 
 
 def infer_contract(batch: Batch, ports: Ports, config: Config) -> dict[str, Column]:
     """What the contract would be if this batch were the first. `keep_contract` makes it so, once the batch has passed."""
-    frame = without_blank_rows(ports.inbox.read(batch))
-    columns = infer(frame, config.data.target)
-    if config.project.task == "classification" and config.data.target in columns:
-        named = tuple(sorted(_text(frame[config.data.target]).drop_nulls().unique()))
-        columns[config.data.target] = columns[config.data.target].model_copy(update={"values": named})
-    return columns
+    return infer(without_blank_rows(ports.inbox.read(batch)), config.data.target)
 
 
 def keep_contract(columns: Mapping[str, Column], ports: Ports) -> None:
     """Keep an inferred contract for good."""
     facts = {name: column.model_dump(mode="json", exclude_defaults=True) for name, column in columns.items()}
     ports.store.save("columns", pl.DataFrame(), facts)
+
+
+def keep_classes(batches: Iterable[Batch], ports: Ports, config: Config) -> None:
+    """Name the classes of an inferred contract: those in these sound batches, once there are two. Others are then a fault."""
+    if config.data.columns or config.data.labels or config.project.task != "classification" or ports.store.facts("classes"):
+        return
+    found: set[str] = set()
+    for batch in batches:
+        raw = ports.inbox.read(batch)
+        if config.data.target in raw.columns:
+            found |= set(label_text(raw[config.data.target]).drop_nulls())
+    if len(found) > 1:
+        ports.store.save("classes", pl.DataFrame(), {"values": sorted(found)})
 
 
 def check_named_columns(columns: Mapping[str, Column], config: Config) -> None:
@@ -107,14 +118,14 @@ def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple
         truth = typed[target]
     else:
         truth, findings = _classes(frame[target], column, config)
-    blank = _text(frame[target], _named(column, config)).is_null()
+    blank = label_text(frame[target], _named(column, config)).is_null()
     if config.validation.on_blank_label == "error" and blank.any():
         findings.append(_label_finding(frame[target], blank, "a label in every row", "without one"))
     return truth, findings
 
 
 def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.Series, list[Finding]]:
-    text = _text(raw, _named(column, config))
+    text = label_text(raw, _named(column, config))
     mapping = config.data.labels
     if mapping:
         truth = text.replace_strict(mapping, default=None, return_dtype=pl.String)
@@ -135,7 +146,7 @@ def _named(column: Column | None, config: Config) -> Collection[str]:
     return tuple(config.data.labels) or (column.values if column is not None and column.values is not None else ())
 
 
-def _text(labels: pl.Series, named: Collection[str] = ()) -> pl.Series:
+def label_text(labels: pl.Series, named: Collection[str] = ()) -> pl.Series:
     """Labels as text, the same whether a file keeps them as text or not: 1.0 is "1", true is "True".
 
     Blanks and NaN are null, and so are words that say "no value", unless they are `named` as labels.

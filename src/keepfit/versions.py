@@ -23,6 +23,7 @@ class Tag(StrEnum):
     # given with the registration, or by `annotate`
     TRAINED_AT = "keepfit.trained_at"  # ISO 8601; the version's creation when absent
     CODE = "keepfit.code"
+    PREPARED = "keepfit.prepared"
     METRIC = "keepfit.metric"
     VALUE = "keepfit.value"  # of the metric, on the holdout the version was accepted on
     VALUE_LOW = "keepfit.value_low"  # its interval
@@ -45,6 +46,7 @@ def described(name: str, version: str, run: str, tags: Mapping[str, str], create
         trained_at=datetime.fromisoformat(tags[Tag.TRAINED_AT]) if Tag.TRAINED_AT in tags else created,
         content_hash=tags.get(Tag.CONTENT_HASH),
         code=tags.get(Tag.CODE),
+        prepared=tags.get(Tag.PREPARED),
         outside=tags.get(Tag.OUTSIDE) == "true" or Tag.CYCLE not in tags,
     )
 

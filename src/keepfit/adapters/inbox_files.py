@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~")
 SUFFIXES = (".csv", ".parquet", ".pq", ".jsonl", ".ndjson")
 NOTE_SUFFIX = ".reason.json"
+CLOCKS_APART = 60.0  # seconds by which a file server's clock may be ahead
 LONGEST_PAUSE = 5.0  # seconds that listing may wait for a fresh file to settle
 
 
@@ -152,8 +153,8 @@ class InboxFiles:
         return sorted(found)
 
     def _is_fresh(self, name: str, status: os.stat_result) -> bool:
-        age = time.time() - status.st_mtime  # negative where another clock is ahead: that file would never settle
-        return not _is_temporary(name) and 0 <= age < self._data.settle.total_seconds()
+        age = time.time() - status.st_mtime  # negative where another clock is ahead; far ahead, it would never settle
+        return not _is_temporary(name) and -CLOCKS_APART < age < self._data.settle.total_seconds()
 
 
 def _raise(error: OSError) -> None:

@@ -6,6 +6,7 @@ the features it was trained on.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -28,7 +29,7 @@ class FolderCode:
     def __init__(self, folder: Path, functions: dict[str, str], keep: Path, *, remembers: bool = True) -> None:
         self._folder, self._functions, self._keep, self._remembers = folder, functions, keep, remembers
         self._modules: dict[str, ModuleType] = {}
-        self._sources = {module: self._read(module) for module in sorted(_modules(functions))}
+        self._sources = self._with_imports(sorted(_modules(functions)))
 
     @property
     def fingerprint(self) -> str:
@@ -85,8 +86,35 @@ class FolderCode:
 
     def _module(self, name: str) -> ModuleType:
         if name not in self._modules:
-            self._modules[name] = _load(name, self._path(name), self._folder)
+            with self._alone():
+                self._modules[name] = _load(name, self._path(name), self._folder)
         return self._modules[name]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While modules are loaded, those of the same names from another folder are out of the way; today's then stay."""
+        before = {name: sys.modules.pop(name) for name in self._sources if _is_elsewhere(sys.modules.get(name), self._folder)}
+        try:
+            yield
+        finally:
+            if self._folder.is_relative_to(self._keep):
+                for name in self._sources:
+                    sys.modules.pop(name, None)
+                sys.modules.update(before)
+
+    def _with_imports(self, modules: list[str]) -> dict[str, str]:
+        """The source of these modules and of all in the folder that they import, directly or not."""
+        sources: dict[str, str] = {}
+        waiting = list(modules)
+        while waiting:
+            module = waiting.pop()
+            if module in sources:
+                continue
+            if module.partition(".")[0] in sys.stdlib_module_names:
+                raise ConfigError(f"{self._path(module)} has the name of one of Python's own modules: give it another")
+            sources[module] = self._read(module)
+            waiting += [name for name in _imported(sources[module]) if self._path(name).is_file()]
+        return dict(sorted(sources.items()))
 
     def _path(self, module: str) -> Path:
         return self._folder / (module.replace(".", "/") + ".py")
@@ -121,6 +149,26 @@ def _kept(folder: Path) -> Iterator[None]:
 
 def _modules(functions: dict[str, str]) -> set[str]:
     return {value.partition(":")[0] for value in functions.values()}
+
+
+def _imported(source: str) -> set[str]:
+    """The modules that a source names in its import statements; none where it cannot be read, which loading it will tell."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _is_elsewhere(module: ModuleType | None, folder: Path) -> bool:
+    place = getattr(module, "__file__", None)
+    return module is not None and (place is None or not Path(place).is_relative_to(folder))
 
 
 def _load(name: str, path: Path, folder: Path) -> ModuleType:

@@ -14,6 +14,7 @@ from keepfit.date_formats import is_in_order
 from keepfit.errors import ConfigError, DataError
 from keepfit.own_data.giveaways import find_giveaways
 from keepfit.own_data.settings_text import quoted
+from keepfit.rows import label_text
 from keepfit.settings import Column
 
 FEWEST_ROWS = 50  # below this, nothing about a model can be shown
@@ -100,7 +101,7 @@ def propose(frame: pl.DataFrame, target: str) -> Proposal:
         left_out=[name for name in frame.columns if name not in surveyed],
         id=next((name for name, role in roles.items() if role == "identifier"), None),
         group=next((name for name, role in roles.items() if role == "member" and columns[name].type != "number"), None),
-        classes=sorted(set(truth.drop_nulls().cast(pl.String))) if task.value == "classification" else [],
+        classes=sorted(set(label_text(frame[target]).drop_nulls())) if task.value == "classification" else [],
         labels=labels,
         unlabelled_words=blanks,
         holdout=holdout,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Ports
-from keepfit.prepared import prepared_name
 from keepfit.records import Batch, BatchState, Cycle, Place
 
 
-def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:  # noqa: ARG001 - every stage takes the same three
     """Fill in `archived`, and the new place of every batch. Without a promotion nothing moves."""
     if cycle.promotion is None or cycle.candidate is None:
         return cycle
-    consumed = {batch.id for batch in (*cycle.earlier, *cycle.batches) if _is_consumed(batch, ports, config)}
+    labels = cycle.prepared.labels if cycle.prepared else {}
+    consumed = {batch.id for batch in (*cycle.earlier, *cycle.batches) if _is_consumed(batch, labels)}
     waiting = [batch.id for batch in (*cycle.earlier, *cycle.batches) if batch.id in consumed and batch.place is Place.INBOX]
     return replace(
         cycle,
@@ -25,13 +26,10 @@ def archive(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     )
 
 
-def _is_consumed(batch: Batch, ports: Ports, config: Config) -> bool:
+def _is_consumed(batch: Batch, labels: Mapping[str, int]) -> bool:
     """Whether the batch has labelled rows: they have trained, they have judged, or the window has left them behind. A batch that
     nobody has labelled yet has served for nothing and waits."""
-    if batch.state is BatchState.QUARANTINED:
-        return False
-    facts = ports.store.facts(prepared_name(batch, ports.code, config))
-    return facts is not None and facts["labelled"] > 0
+    return batch.state is not BatchState.QUARANTINED and labels.get(batch.id, 0) > 0
 
 
 def _move(batch: Batch, ports: Ports) -> Batch:

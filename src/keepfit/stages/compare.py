@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
+from keepfit.errors import DataError
 from keepfit.ports import Ports, Predictions, Statistics
 from keepfit.prepared import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
 from keepfit.promotion import notice_hand
@@ -50,14 +51,19 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         return cycle
     champion = ports.registry.champion()
     notice_hand(champion, cycle.id, ports, config)
-    rows, champion_rows = _holdout(champion, cycle, ports, config)
+    rows, champion_rows, note = _holdout(champion, cycle, ports, config)
     _, model = ports.registry.load(cycle.candidate.version)
     challenger = _judge(model, rows, rows, ports, config)
     incumbent = None
     if champion is not None and len(rows):
         _, old_model = ports.registry.load(champion.version)
-        incumbent = _judge(old_model, champion_rows, rows, ports, config)
+        try:
+            incumbent = _judge(old_model, champion_rows, rows, ports, config)
+        except DataError as error:
+            note = f"version {champion.version} cannot be judged on these rows: {error}"
     verdict = _verdict(rows, challenger, incumbent, champion, cycle, ports, config)
+    if note:
+        verdict = _noted(verdict, note, champion, incumbent)
     _annotate(cycle.candidate, verdict, challenger, ports, config)
     cycle = replace(cycle, verdict=verdict)
     if verdict.passed:
@@ -66,16 +72,24 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     raise Stop(Outcome.INCONCLUSIVE if inconclusive else Outcome.KEPT_CHAMPION, verdict.reason, cycle)
 
 
-def _holdout(champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The labelled holdout rows, as the challenger knows them and as the champion does."""
+def _holdout(champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: Config) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The labelled holdout rows, as the challenger knows them and as the champion does, and what is to be said about that."""
     batches = usable(cycle, ports, config)
     if champion is None:
         rows = labelled(load_rows(batches, ports.code, ports, config, holdout=True))
-        return rows, rows
+        return rows, rows, ""
     judging = batches[len(batches) - _judging_count(batches, cycle, ports, config) :]
     today = load_rows(judging, ports.code, ports, config, holdout=True)
-    before = rows_as_known_to(champion, judging, ports, config, holdout=True)
-    return labelled(today), labelled(before)
+    before, note = rows_as_known_to(champion, judging, ports, config, holdout=True)
+    return labelled(today), labelled(before), note
+
+
+def _noted(verdict: Verdict, note: str, champion: ModelVersion | None, incumbent: Judged | None) -> Verdict:
+    """The verdict with a remark; without a judged champion nothing is promoted over it, unless a person does."""
+    if champion is None or incumbent is not None:
+        return replace(verdict, notes=(*verdict.notes, note))
+    reason = f"{note}. If the new model shall replace it all the same: `keepfit promote`"
+    return replace(verdict, passed=False, conclusion=Conclusion.INCONCLUSIVE, reason=reason, champion_version=champion.version)
 
 
 def _judging_count(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: Config) -> int:

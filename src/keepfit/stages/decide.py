@@ -11,6 +11,7 @@ from statistics import NormalDist
 from keepfit.config import Config
 from keepfit.ports import Ports
 from keepfit.prepared import training_set
+from keepfit.promotion import last_done
 from keepfit.records import Action, Cycle, Decision, Interval, ModelVersion, Outcome, PerformanceReport, Signal, Training
 from keepfit.stages import Stop
 
@@ -40,7 +41,7 @@ def conclude(signals: Sequence[Signal], obstacles: Sequence[Signal]) -> Decision
     if fired and not blocked:
         return Decision(action=Action.RETRAIN, reasons=tuple(signal.reason for signal in fired), signals=everything)
     if fired:
-        harm = any(signal.name in ("floor", "degradation", "no_champion") for signal in fired)
+        harm = any(signal.name in ("floor", "degradation", "no_champion", "unjudged") for signal in fired)
         reasons = tuple(signal.reason for signal in (*fired, *blocked))
         return Decision(action=Action.ALERT if harm else Action.NO_ACTION, reasons=reasons, signals=everything)
     quiet = sorted((signal for signal in signals if signal.name not in ("forced", "no_champion")), key=lambda signal: signal.enough)
@@ -57,7 +58,9 @@ def _must(cycle: Cycle, champion: ModelVersion | None) -> Iterator[Signal]:
 
 def _evidence(cycle: Cycle, config: Config) -> Iterator[Signal]:
     performance, triggers = cycle.performance, config.retrain.triggers
-    if performance is not None:
+    if performance is not None and _cannot_be_judged(performance):
+        yield Signal(name="unjudged", fired=True, reason=performance.note)
+    elif performance is not None:
         if "floor" in triggers and config.retrain.floor is not None:
             yield _floor(performance, config)
         if "degradation" in triggers:
@@ -66,12 +69,21 @@ def _evidence(cycle: Cycle, config: Config) -> Iterator[Signal]:
         yield _new_rows(cycle.prepared.labelled, config)
 
 
+def _cannot_be_judged(performance: PerformanceReport) -> bool:
+    return performance.value is None and bool(performance.note) and performance.n > 0
+
+
 def _too_little(name: str, performance: PerformanceReport, config: Config) -> Signal | None:
     """A signal that says there is not enough to go by; None when there is."""
     needed = config.monitor.min_labels
     if performance.value is not None and performance.n >= needed and performance.interval is not None:
         return None
-    found = f"{performance.n} labelled rows" if performance.n < needed else f"{performance.metric} is undefined on the new rows"
+    if performance.n < needed:
+        found, wanted = f"{performance.n} labelled rows, {needed} are needed", f"{needed - performance.n} more labelled rows"
+    elif performance.value is None:
+        found, wanted = f"{performance.metric} is undefined on the new rows", "rows on which it is defined"
+    else:
+        found, wanted = "all new rows are of one file or group, two are needed", "another file or group"
     return Signal(
         name=name,
         fired=False,
@@ -79,9 +91,9 @@ def _too_little(name: str, performance: PerformanceReport, config: Config) -> Si
         value=performance.value,
         interval=performance.interval,
         n=performance.n,
-        reason=f"too little evidence about {name}: {found}, {needed} are needed",
+        reason=f"too little evidence about {name}: {found}",
         source=config.source("monitor.min_labels"),
-        would_change=f"{max(0, needed - performance.n)} more labelled rows",
+        would_change=wanted,
     )
 
 
@@ -116,6 +128,9 @@ def _degradation(performance: PerformanceReport, config: Config) -> Signal:
     """
     lacking = _too_little("degradation", performance, config)
     reference, tolerance = performance.reference, config.retrain.degradation
+    if performance.outside:
+        reason = f"version {performance.champion} was registered from a file: the value it came with may flatter it"
+        return Signal(name="degradation", fired=False, enough=False, reason=reason, would_change="[retrain] floor")
     if reference is None:
         reason = f"version {performance.champion} has no value that it was accepted with, so nothing says whether it became worse"
         return Signal(name="degradation", fired=False, enough=False, reason=reason, would_change="[retrain] floor")
@@ -214,6 +229,17 @@ def _concluded(trainings: Iterable[Training], cycle: Cycle) -> Iterator[Training
 def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config: Config) -> Iterator[Signal]:
     """What forbids a training that the signals call for: the same data as before, too soon, or too often."""
     cycles, project, retrain = ports.ledger.cycles, config.project.name, config.retrain
+    if cycle.performance is not None and _cannot_be_judged(cycle.performance):
+        yield Signal(
+            name="nothing_to_compare_with",
+            fired=True,
+            reason="a challenger could not be compared with it",
+            would_change="the champion's columns, or --force and `keepfit promote`",
+        )
+    if champion is None and (moved := last_done(ports, config)) is not None:
+        version = moved.promotion.to_version
+        reason = f"alias {config.promote.alias} was taken from version {version} outside keepfit: a person decided so"
+        yield Signal(name="withdrawn", fired=True, reason=reason, would_change="`keepfit promote VERSION`, or --force")
     _, wanted = training_set(cycle, ports, config)
     same = list(_concluded(cycles.trainings(project, trained_on=wanted), cycle))
     if same:

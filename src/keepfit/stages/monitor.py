@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keepfit.config import Config
+from keepfit.errors import DataError
 from keepfit.ports import Ports
 from keepfit.prepared import TRUTH, features_of, for_metric, groups_of, labelled, rows_as_known_to
 from keepfit.promotion import notice_hand
@@ -32,7 +33,7 @@ def monitor(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
 
 
 def _judge(champion: ModelVersion, new: list[Batch], ports: Ports, config: Config) -> PerformanceReport:
-    rows = rows_as_known_to(champion, new, ports, config, holdout=None)
+    rows, note = rows_as_known_to(champion, new, ports, config, holdout=None)
     judged = labelled(rows)
     metric = ports.metric
     report = PerformanceReport(
@@ -46,11 +47,16 @@ def _judge(champion: ModelVersion, new: list[Batch], ports: Ports, config: Confi
         rows=len(rows),
         reference=champion.reference if champion.metric == metric.name else None,
         reference_interval=_reference_interval(champion, config) if champion.metric == metric.name else None,
+        outside=champion.outside,
+        note=note,
     )
     if judged.empty:
         return report
     _, model = ports.registry.load(champion.version)
-    predictions = model.predict(judged[features_of(judged)])
+    try:
+        predictions = model.predict(judged[features_of(judged)])
+    except DataError as error:
+        return replace(report, note=f"version {champion.version} cannot be judged on the new rows: {error}")
     statistics = metric.statistics(judged[TRUTH].to_numpy(), predictions, groups_of(judged, config), for_metric(judged))
     return replace(
         report,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
 from keepfit.config import Config
 from keepfit.errors import ConfigError
 from keepfit.ports import Ports
-from keepfit.prepared import fingerprint, held_out_by, prepare_batch, split_name, usable
+from keepfit.prepared import fingerprint, held_out_by, keep_settings, prepare_batch, split_name, usable
 from keepfit.records import Batch, BatchState, Cycle, Preparation
 from keepfit.rows import TypedRows, contract_of, read_typed
 from keepfit.settings import Column
 
 KEY, HELD = "key", "holdout"
+Split = dict[str, Any]  # what is held out together ("by"), and the "columns" whose equal values mean the same
 
 
 def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
@@ -25,6 +27,7 @@ def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     if columns is None:
         raise ConfigError("There is no column contract: write [data.columns], or `keepfit init --data FILE --target COLUMN`.")
     mine = [batch for batch in cycle.batches if batch.state is not BatchState.QUARANTINED]
+    keep_settings(columns, ports, config)
     _assign(mine, columns, cycle, ports, config)
     facts = {}
     for batch in usable(cycle, ports, config):
@@ -39,6 +42,7 @@ def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         holdout=sum(fact["holdout"] for fact in own),
         columns=tuple(next(iter(facts.values()))["columns"]) if facts else (),
         labelled=sum(fact["labelled_training"] for fact in fresh),
+        labels={fact["batch"]: fact["labelled"] for fact in fresh},
     )
     return replace(cycle, prepared=prepared)
 
@@ -52,26 +56,44 @@ def _assign(batches: Sequence[Batch], columns: dict[str, Column], cycle: Cycle, 
     mine = [batch for batch in batches if (facts := stored[batch.id]) is None or facts["cycle"] == cycle.id]
     if all(stored[batch.id] is not None for batch in mine):
         return
-    keys = pl.concat([_keys(batch, columns, ports, config) for batch in mine])
-    known = _known_sides(mine, cycle, ports, config)
+    split = _split(columns, [batch for batch in usable(cycle, ports, config) if batch not in mine], ports, config)
+    keys = pl.concat([_keys(batch, split, columns, ports, config) for batch in mine])
+    known = _known_sides(mine, split, columns, cycle, ports, config)
     sides = keys.join(_divide(keys, known, config), on=KEY, how="left", maintain_order="left")
     for batch in mine:
         rows = sides.filter(pl.col("batch") == batch.id).select(KEY, HELD)
-        ports.store.save(split_name(batch), rows, {"batch": batch.id, "cycle": cycle.id, "by": held_out_by(config)})
+        ports.store.save(split_name(batch), rows, {"batch": batch.id, "cycle": cycle.id, **split})
 
 
-def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
+def _split(columns: Mapping[str, Column], others: Sequence[Batch], ports: Ports, config: Config) -> Split:
+    """What makes two rows the same, kept with every split: by row, the columns that were features when the first was made."""
+    by, data = held_out_by(config), config.data
+    if by == "file":
+        return {"by": by, "columns": []}
+    if by == "group":
+        return {"by": by, "columns": [_named(data.group, "group")]}
+    if data.unit:
+        return {"by": "unit", "columns": [data.unit]}
+    before = next((facts for batch in others if (facts := ports.store.facts(split_name(batch)))), None)
+    if before is not None and before["by"] == by and set(before["columns"]) <= set(columns):
+        return {"by": by, "columns": before["columns"]}
+    features = [name for name, column in columns.items() if column.feature and name not in (data.id, data.time, data.target)]
+    return {"by": by, "columns": [*features, _named(data.time, "time")] if by == "time" else features}
+
+
+def _keys(batch: Batch, split: Split, columns: Mapping[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
     """For each row of the batch the key of what it is held out with, its stratum, and whether it is among the latest."""
     typed = read_typed(batch, columns, ports, config)
-    frame, by, data = typed.frame, held_out_by(config), config.data
+    frame, by = typed.frame, split["by"]
+    named = [frame[name].cast(pl.String).fill_null("\0") for name in split["columns"]]
     if by == "file":
         key = pl.Series([batch.id] * frame.height, dtype=pl.String)
-    elif by == "group":
-        key = frame[_named(data.group, "group")].cast(pl.String).fill_null("")
-    elif data.unit:
-        key = frame[data.unit].cast(pl.String).fill_null("") + batch.id
+    elif not named:
+        key = pl.Series([f"{batch.id} {row}" for row in range(frame.height)], dtype=pl.String)
     else:
-        key = _row_keys(frame, columns, batch, config)
+        cells = pl.DataFrame([series.alias(str(place)) for place, series in enumerate(named)])
+        key = cells.select(pl.concat_str(cells.columns, separator="\1")).to_series()
+        key = key + batch.id if by == "unit" else key
     return pl.DataFrame(
         {
             KEY: [_digest(text) for text in key],
@@ -81,19 +103,6 @@ def _keys(batch: Batch, columns: dict[str, Column], ports: Ports, config: Config
         },
         schema_overrides={KEY: pl.UInt64, "stratum": pl.String, "late": pl.Boolean},
     )
-
-
-def _row_keys(frame: pl.DataFrame, columns: Mapping[str, Column], batch: Batch, config: Config) -> pl.Series:
-    """Rows that look the same to a model have the same key, whatever they are numbered; by time, those of the same time."""
-    data = config.data
-    names = [
-        name for name, column in columns.items() if column.feature and name in frame.columns and name not in (data.id, data.time)
-    ]
-    names += [data.time] if held_out_by(config) == "time" and data.time is not None else []
-    seen = [pl.col(name).cast(pl.String).fill_null("\0") for name in names]
-    if not seen:
-        return pl.Series([f"{batch.id} {row}" for row in range(frame.height)], dtype=pl.String)
-    return frame.select(pl.concat_str(seen, separator="\1")).to_series()
 
 
 def _late(frame: pl.DataFrame, config: Config) -> pl.Series:
@@ -124,12 +133,24 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _known_sides(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: Config) -> pl.DataFrame:
-    mine = {batch.id for batch in batches}
-    names = [split_name(batch) for batch in usable(cycle, ports, config) if batch.id not in mine]
-    if not names:
+def _known_sides(
+    mine: Sequence[Batch], split: Split, columns: Mapping[str, Column], cycle: Cycle, ports: Ports, config: Config
+) -> pl.DataFrame:
+    """The side of everything that other batches hold, by today's key."""
+    own = {batch.id for batch in mine}
+    sides = [_sides(batch, split, columns, ports, config) for batch in usable(cycle, ports, config) if batch.id not in own]
+    if not sides:
         return pl.DataFrame(schema={KEY: pl.UInt64, HELD: pl.Boolean})
-    return ports.store.load(names).group_by(KEY).agg(pl.col(HELD).max())
+    # Where a change of settings has brought rows of both sides under one key, what has trained must not judge.
+    return pl.concat(sides).group_by(KEY).agg(pl.col(HELD).min())
+
+
+def _sides(batch: Batch, split: Split, columns: Mapping[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
+    """The sides of one batch's rows; under keys made anew from its file where they were made in another way."""
+    facts, rows = ports.store.facts(split_name(batch)), ports.store.load([split_name(batch)]).select(KEY, HELD)
+    if facts is not None and {"by": facts["by"], "columns": facts["columns"]} == split:
+        return rows
+    return _keys(batch, split, columns, ports, config).select(KEY).with_columns(rows[HELD])
 
 
 def _divide(keys: pl.DataFrame, known: pl.DataFrame, config: Config) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 
 from keepfit.config import Config
 from keepfit.ports import Ports, Registration, Trained
-from keepfit.prepared import FILE, features_of, labelled, load_rows, no_rows, training_set
+from keepfit.prepared import FILE, features_of, fingerprint, labelled, load_rows, no_rows, training_set
 from keepfit.records import Batch, Candidate, Cycle, Place
 from keepfit.versions import Tag
 
@@ -88,6 +88,7 @@ def _tags(trained_on: str, cycle: Cycle, batches: Sequence[Batch], ports: Ports,
     provenance = cycle.provenance
     tags = {
         Tag.CODE.value: ports.code.fingerprint,
+        Tag.PREPARED.value: fingerprint(ports.code, config),
         Tag.METRIC.value: ports.metric.name,
         Tag.TRAINED_AT.value: cycle.started_at.isoformat(),
         "keepfit.trained_on": trained_on,

@@ -27,7 +27,7 @@ from keepfit.records import (
     Signal,
     Validation,
 )
-from keepfit.rows import TypedRows, check_named_columns, contract_of, infer_contract, keep_contract, read_typed
+from keepfit.rows import TypedRows, check_named_columns, contract_of, infer_contract, keep_classes, keep_contract, read_typed
 from keepfit.setting_aside import set_aside
 from keepfit.settings import Column
 from keepfit.stages import Stop
@@ -46,6 +46,7 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         for batch, result in zip(cycle.batches, checked, strict=True)
     )
     good = [result for result in checked if result.passed]
+    keep_classes([batch for batch, result in zip(cycle.batches, checked, strict=True) if result.passed], ports, config)
     validation = Validation(
         passed=len(good),
         quarantined=len(checked) - len(good),
@@ -151,8 +152,10 @@ def _quarantine(batch: Batch, result: BatchValidation, ports: Ports) -> Batch:
 
 
 def _enough(cycle: Cycle, good: Sequence[BatchValidation], config: Config) -> bool:
-    from_archive = any(batch.place is Place.ARCHIVE for batch in cycle.batches)
-    return len(good) >= (1 if cycle.forced or from_archive else config.data.min_batches)
+    """Whether what is left would have started a cycle."""
+    if cycle.forced or any(batch.place is Place.ARCHIVE for batch in cycle.batches):
+        return len(good) > 0
+    return len(good) >= config.data.min_batches and sum(result.rows for result in good) >= config.data.min_rows
 
 
 def _summary(checked: Sequence[BatchValidation], config: Config) -> str:

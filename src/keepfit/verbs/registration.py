@@ -14,7 +14,7 @@ from keepfit.cycle import begin
 from keepfit.errors import DataError, ModelRefused
 from keepfit.fitted import FittedModel
 from keepfit.ports import Ports, Registration, Trained
-from keepfit.prepared import TRUTH, features_of, for_metric, groups_of, labelled, load_rows, training_set, usable
+from keepfit.prepared import TRUTH, features_of, fingerprint, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.promotion import move_alias
 from keepfit.records import Batch, BatchState, Candidate, Conclusion, Cycle, Interval, Outcome, Promotion, Verdict
 from keepfit.stages.collect import adopt_archive
@@ -57,8 +57,7 @@ def register(model: Any, name: str, digest: str, ports: Ports, config: Config) -
     """
     if not hasattr(model, "predict"):
         raise DataError(f"{name} holds a {type(model).__name__}: expected a fitted model with predict")
-    # Named by the file, so that a registration that is killed and repeated finds what it did.
-    cycle = replace(begin(ports, config, forced=True), id=f"registration-{digest[:12]}")
+    cycle = begin(ports, config, forced=True)
     cycle = prepare(replace(cycle, batches=tuple(_sound(adopt_archive(cycle, ports, config), ports, config))), ports, config)
     cycle = replace(cycle, batches=tuple(replace(batch, state=BatchState.ARCHIVED) for batch in cycle.batches))
     batches = usable(cycle, ports, config)
@@ -68,7 +67,9 @@ def register(model: Any, name: str, digest: str, ports: Ports, config: Config) -
             f"There are no labelled rows in {config.data.archive} to judge the model on. Put the data it was made from there."
         )
     verdict, spread = _judged(model, name, rows, ports, config)
-    version = ports.registry.register(_registration(model, name, rows, verdict, spread, cycle, ports))
+    # Registered under the name of its file, so that a registration that is killed and repeated finds its version.
+    named = replace(cycle, id=f"file-{digest[:16]}")
+    version = ports.registry.register(_registration(model, name, rows, verdict, spread, named, ports, config))
     candidate = Candidate(
         name=name,
         parameters={},
@@ -131,12 +132,14 @@ def _registration(
     spread: Interval | None,
     cycle: Cycle,
     ports: Ports,
+    config: Config,
 ) -> Registration:
     import polars as pl
 
     tags = {
         Tag.OUTSIDE.value: "true",
         Tag.CODE.value: ports.code.fingerprint,
+        Tag.PREPARED.value: fingerprint(ports.code, config),
         Tag.METRIC.value: verdict.metric,
         Tag.TRAINED_AT.value: cycle.started_at.isoformat(),
     }
@@ -174,8 +177,10 @@ def _concluded(cycle: Cycle, version: str, why: str, ports: Ports, config: Confi
         cycle = replace(cycle, promotion=move_alias(cycle.id, promotion, ports, config))
         outcome, reason = Outcome.PROMOTED, f"version {version} is the champion: {why}"
     else:
-        reason = f"version {version} is registered; the champion is still version {champion.version}. "
-        reason += f"`keepfit promote {version}` would change that."
+        reason = f"version {version} is registered and is the champion"
+        if champion.version != version:
+            reason = f"version {version} is registered; the champion is still version {champion.version}. "
+            reason += f"`keepfit promote {version}` would change that."
     cycle = replace(cycle, outcome=outcome, reason=reason, stage="archive", finished_at=ports.clock.now(), fence=ports.lease.fence)
     ports.ledger.cycles.save(cycle, ports.lease)
     return cycle

@@ -120,11 +120,21 @@ def _make_database(file: Path) -> None:
         if file.exists():
             temporary.replace(file)  # an empty file, as an older release left it
         else:
-            os.link(temporary, file)
+            _link(temporary, file)
     except FileExistsError:
         pass  # somebody else was faster
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give the file its name unless somebody has that already; by a rename where a file system knows no links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        source.rename(target)
 
 
 def _innermost(error: Exception) -> BaseException:

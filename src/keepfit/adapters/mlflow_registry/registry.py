@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.request import url2pathname
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted, texts
 from keepfit.adapters.mlflow_registry.folder import complete
 from keepfit.adapters.mlflow_registry.runs import Runs
-from keepfit.errors import AliasMoved, ConfigError, ModelRefused, NotFound, Unavailable
+from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, NotFound, Unavailable
 from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
 from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
@@ -66,6 +67,7 @@ class MlflowRegistry:
                 return self._described(found)
             run = self._runs.find(self._run_name, registration.cycle)
         if run is None:
+            registration = _with_its_columns(registration)
             predictions = registration.trained.model.predict(registration.features)  # may run the user's code
             with self._connection.translated(), self._place_to_work() as place:
                 run = self._log(registration, predictions, Path(place))
@@ -238,6 +240,17 @@ class MlflowRegistry:
             if (model := format.load(folder, version.content_hash)) is not None:
                 return model
         raise ModelRefused(f"{self._name} version {version.version} is stored in no format that keepfit loads.")
+
+
+def _with_its_columns(registration: Registration) -> Registration:
+    """With the columns that the model was fitted on alone, in its order: what its signature will ask for."""
+    names = getattr(registration.trained.model, "feature_names_in_", None)
+    if names is None:
+        return registration
+    missing = [str(name) for name in names if name not in registration.features.columns]
+    if missing:
+        raise DataError(f"The model was fitted on the columns {', '.join(missing)}, which the project's rows do not have.")
+    return replace(registration, features=registration.features[list(names)])
 
 
 def _write_files(registration: Registration, folder: Path) -> Path:
