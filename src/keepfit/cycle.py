@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from keepfit.config import Config
-from keepfit.errors import KeepfitError, LeaseHeld, NotFound, Unavailable
+from keepfit.errors import KeepfitError, LeaseHeld, LeaseLost, NotFound, Unavailable
 from keepfit.ports import Ports
 from keepfit.records import Batch, BatchState, Cycle, Outcome, Place, Provenance
 from keepfit.setting_aside import set_aside
@@ -118,10 +118,11 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         outcome, reason = (Outcome.PROMOTED, _promoted(cycle)) if name == NAMES[-1] else (None, "")
     except Stop as stop:
         cycle, outcome, reason = stop.cycle, stop.outcome, stop.reason
-    except (Unavailable, LeaseHeld):
+    except LeaseHeld:
         raise
     except Exception as error:
-        if name not in ONLY_FORWARD:
+        _confirm_lease(error, ports, config)
+        if name not in ONLY_FORWARD and not isinstance(error, Unavailable):
             _fail(cycle, name, error, ports)
         raise
     cycle = replace(
@@ -134,6 +135,16 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         cycle = _finished(cycle, outcome, reason, ports)
     ports.ledger.cycles.save(cycle, ports.lease)
     return cycle
+
+
+def _confirm_lease(error: Exception, ports: Ports, config: Config) -> None:
+    """Raises `LeaseLost` when that is what really happened: a runner that slept finds its things taken away."""
+    try:
+        ports.ledger.leases.renew(ports.lease, config.ledger.lease.total_seconds())
+    except LeaseLost as lost:
+        raise lost from error
+    except KeepfitError:
+        return  # the ledger is away as well; the error itself says enough
 
 
 def _finished(cycle: Cycle, outcome: Outcome, reason: str, ports: Ports) -> Cycle:

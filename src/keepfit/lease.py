@@ -85,13 +85,20 @@ def is_dead(holder: str) -> bool:
         return False  # another container of the same host name: its processes cannot be seen from here
     if int(pid) == os.getpid():
         return holder not in _HOLDING
+    if not is_running(pid):
+        return True
+    return _started(int(pid)) not in (started, HIDDEN)
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
     except OSError:
-        pass  # it lives and belongs to someone else
-    return _started(int(pid)) not in (started, HIDDEN)
+        pass  # it runs and belongs to someone else
+    return True
 
 
 def _namespace() -> str:

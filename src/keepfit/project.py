@@ -22,7 +22,7 @@ from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
 from keepfit.errors import ConfigError, DataError, ModelRefused, NotFound
 from keepfit.idle import recall, remember
-from keepfit.lease import HeldLease, held
+from keepfit.lease import HeldLease, held, is_running
 from keepfit.ports import (
     Checker,
     Clock,
@@ -350,11 +350,13 @@ class Project:
         return ports
 
     def _sweep(self) -> None:
-        """Remove what killed runs were putting together. One that was only suspended finds it gone, and stops."""
-        shutil.rmtree(self._state / SCRATCH, ignore_errors=True)
+        """Remove what killed runs were putting together; each name ends with the number of its process."""
+        for left in (self._state / SCRATCH).glob("*.*"):
+            if not is_running(left.suffix[1:]):
+                shutil.rmtree(left, ignore_errors=True)
         for left in (self._state / "prepared").glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                left.unlink()
+            if not is_running(left.suffixes[-2][1:] if len(left.suffixes) > 1 else ""):
+                left.unlink(missing_ok=True)
 
     @property
     def _state(self) -> Path:

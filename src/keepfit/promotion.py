@@ -67,6 +67,15 @@ def notice_hand(champion: ModelVersion | None, cycle: str, ports: Ports, config:
     ports.ledger.journal.note(config.project.name, f"{cycle}-hand-{champion.version}", moved, ports.lease)
 
 
+def withdrawn(champion: ModelVersion | None, ports: Ports, config: Config) -> str:
+    """Says that somebody has taken the alias away, which is a decision; empty when there is a champion, or never was one."""
+    last = last_done(ports, config)
+    if champion is not None or last is None:
+        return ""
+    version = last.promotion.to_version
+    return f"alias {config.promote.alias} was taken from version {version} outside keepfit: a person decided so"
+
+
 def last_done(ports: Ports, config: Config) -> JournalEntry | None:
     """The latest move that was carried out."""
     entries = ports.ledger.journal.entries(config.project.name)

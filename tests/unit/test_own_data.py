@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keepfit.own_data import start as own_data
 from keepfit.config import Config, load
 from keepfit.errors import ConfigError, DataError, KeepfitError
+from keepfit.own_data import start as own_data
 from keepfit.own_data.proposal import propose
 from keepfit.own_data.start import start_project
 

@@ -10,7 +10,7 @@ from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Ports, Predictions, Statistics
 from keepfit.prepared import KEPT, TRUTH, features_of, for_metric, groups_of, labelled, load_rows, rows_as_known_to, usable
-from keepfit.promotion import notice_hand
+from keepfit.promotion import notice_hand, withdrawn
 from keepfit.records import (
     Batch,
     Candidate,
@@ -51,6 +51,8 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         return cycle
     champion = ports.registry.champion()
     notice_hand(champion, cycle.id, ports, config)
+    if not cycle.forced and (reason := withdrawn(champion, ports, config)):
+        raise Stop(Outcome.ALERTED, reason, cycle)
     rows, champion_rows, note = _holdout(champion, cycle, ports, config)
     _, model = ports.registry.load(cycle.candidate.version)
     challenger = _judge(model, rows, rows, ports, config)

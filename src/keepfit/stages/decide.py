@@ -11,7 +11,7 @@ from statistics import NormalDist
 from keepfit.config import Config
 from keepfit.ports import Ports
 from keepfit.prepared import training_set
-from keepfit.promotion import last_done
+from keepfit.promotion import withdrawn
 from keepfit.records import Action, Cycle, Decision, Interval, ModelVersion, Outcome, PerformanceReport, Signal, Training
 from keepfit.stages import Stop
 
@@ -236,9 +236,7 @@ def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config
             reason="a challenger could not be compared with it",
             would_change="the champion's columns, or --force and `keepfit promote`",
         )
-    if champion is None and (moved := last_done(ports, config)) is not None:
-        version = moved.promotion.to_version
-        reason = f"alias {config.promote.alias} was taken from version {version} outside keepfit: a person decided so"
+    if reason := withdrawn(champion, ports, config):
         yield Signal(name="withdrawn", fired=True, reason=reason, would_change="`keepfit promote VERSION`, or --force")
     _, wanted = training_set(cycle, ports, config)
     same = list(_concluded(cycles.trainings(project, trained_on=wanted), cycle))

@@ -67,7 +67,7 @@ def test_one_class_among_the_rows_leaves_an_undefined_metric_undefined() -> None
 
 def test_a_metric_that_needs_probabilities_of_a_model_without_any_says_so() -> None:
     statistics = sklearn_metric("neg_log_loss").statistics(LABELS, Predictions(LABELS), None)
-    with pytest.raises(ConfigError, match="neg_log_loss.*needs predict_proba, which the model does not have"):
+    with pytest.raises(ConfigError, match=r"neg_log_loss.*needs predict_proba, which the model does not have"):
         value(statistics)
 
 

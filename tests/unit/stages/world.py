@@ -20,6 +20,7 @@ from keepfit.adapters.parquet_store import ParquetStore
 from keepfit.adapters.project_code import FolderCode
 from keepfit.config import Config
 from keepfit.ports import Registration, Trained
+from keepfit.prepared import fingerprint
 from keepfit.records import Cycle, Promotion
 from keepfit.stages import Stop
 from keepfit.stats.metrics import builtin
@@ -179,6 +180,7 @@ class World:
                 tags={
                     Tag.METRIC.value: self.ports.metric.name,
                     Tag.CODE.value: self.ports.code.fingerprint,
+                    Tag.PREPARED.value: fingerprint(self.ports.code, self.config),
                     Tag.TRAINED_AT.value: self.clock.now().isoformat(),
                     **{Tag[name.upper()].value: value for name, value in tags.items()},
                 },

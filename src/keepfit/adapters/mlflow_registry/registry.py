@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -143,7 +144,7 @@ class MlflowRegistry:
     def _place_to_work(self) -> tempfile.TemporaryDirectory[str]:
         if self._scratch is not None:
             self._scratch.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="keepfit-", dir=self._scratch)
+        return tempfile.TemporaryDirectory(prefix="keepfit-", suffix=f".{os.getpid()}", dir=self._scratch)
 
     def _store(self, model: Any, folder: Path) -> StoredModel:
         for format in self._formats:
