@@ -52,7 +52,7 @@ class SklearnTrainer:
         seed = self._config.train.seed
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        with joblib.parallel_config(n_jobs=self._config.engine.workers), threadpool_limits(_threads(rows, features)):
+        with joblib.parallel_config("threading", n_jobs=self._config.engine.workers), threadpool_limits(_threads(rows, features)):
             if self._own is not None:
                 return self._train_own(rows, features)
             options = list(self._candidates.options(rows[list(features)]))
