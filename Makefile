@@ -19,7 +19,7 @@ setup: .venv/.installed  ## Install keepfit and what its tests need into .venv
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-demo: setup  ## Thirty days of a churn model's life, in a minute
+demo: setup  ## Thirty days of a churn model's life, in less than a minute
 	$(BIN)/keepfit demo
 
 test: setup  ## The whole suite

@@ -43,7 +43,7 @@ def conform(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.Data
 
     A frame of text (CSV) is parsed; typed columns must be of the promised kind already. Cells that cannot be read are null
     in the result and a finding. Missing columns that are required are a finding; others come as nulls. Columns beyond the
-    contract are left out. Rows whose every cell is empty are left out as well.
+    contract are left out.
     """
     findings: list[Finding] = []
     typed: dict[str, pl.Series] = {}

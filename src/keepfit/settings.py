@@ -163,7 +163,7 @@ class Validate(Section):
     engine: Literal["pandera"] = "pandera"
     """What checks the column contract."""
     min_quality: float = Field(default=90, ge=0, le=100)
-    """Quality score below which a batch goes to quarantine."""
+    """Quality score below which a batch without any finding goes to quarantine; a finding always sends it there."""
     on_unknown_label: Literal["error", "unlabelled"] = "error"
     """A label that is no class: a fault of the batch, or a row without a label."""
     on_blank_label: Literal["error", "unlabelled"] = "unlabelled"
