@@ -26,8 +26,8 @@ test: setup  ## The whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
 
 check: setup  ## Lint, types, import directions
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
