@@ -92,12 +92,15 @@ class FolderCode:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """While modules are loaded, those of the same names from another folder are out of the way; today's then stay."""
-        before = {name: sys.modules.pop(name) for name in self._sources if _is_elsewhere(sys.modules.get(name), self._folder)}
+        """While the first module is loaded, older ones of the same names are out of the way, those of another folder and those
+        of this one before it was edited. Today's modules then stay; those of an earlier day make room again."""
+        earlier = self._folder.is_relative_to(self._keep)
+        known = sys.modules.keys() & self._sources.keys() if earlier or not self._modules else set()
+        before = {name: sys.modules.pop(name) for name in known}
         try:
             yield
         finally:
-            if self._folder.is_relative_to(self._keep):
+            if earlier:
                 for name in self._sources:
                     sys.modules.pop(name, None)
                 sys.modules.update(before)
@@ -164,11 +167,6 @@ def _imported(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
-
-
-def _is_elsewhere(module: ModuleType | None, folder: Path) -> bool:
-    place = getattr(module, "__file__", None)
-    return module is not None and (place is None or not Path(place).is_relative_to(folder))
 
 
 def _load(name: str, path: Path, folder: Path) -> ModuleType:

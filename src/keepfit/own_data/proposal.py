@@ -141,7 +141,8 @@ def _task(raw: pl.Series, inferred: Inferred) -> Choice:
     filled = typed[raw.name].drop_nulls()
     distinct = filled.n_unique()
     if kind in ("integer", "number"):
-        if kind == "integer" and distinct <= MOST_CLASSES:
+        whole = kind == "integer" or bool((filled.cast(pl.Float64) % 1 == 0).all())  # as floats where a file has gaps
+        if whole and distinct <= MOST_CLASSES:
             shown = ", ".join(str(each) for each in filled.unique().sort())
             why = f"the target has {distinct} different whole numbers ({shown}): they are taken for classes"
             return Choice(value="classification", why=why, look=distinct > 2)
