@@ -197,7 +197,7 @@ def rows_as_known_to(
     """The same rows as `load_rows`, with the features that this model version was trained on.
 
     Where code or settings have changed since, the batches are prepared the old way too. Where that cannot be done, or yields
-    other rows, today's features have to do; the second value says so, and is empty otherwise.
+    other rows, the second value says so, and the rows, with today's features, are not ones to judge it by fairly.
     """
     today = load_rows(batches, ports.code, ports, config, holdout=holdout)
     if version.prepared in (None, fingerprint(ports.code, config)):
@@ -208,7 +208,7 @@ def rows_as_known_to(
         before = None  # the old way no longer goes with these files
     if before is not None and len(before) == len(today) and before[[TRUTH, FILE]].equals(today[[TRUTH, FILE]]):
         return before, ""
-    return today, f"version {version.version} was trained on features that can no longer be made, and is judged on today's"
+    return today, f"version {version.version} cannot be judged: the features that it was trained on can no longer be made here"
 
 
 def _prepared_before(

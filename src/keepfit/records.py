@@ -160,7 +160,7 @@ class PerformanceReport:
     reference_interval: Interval | None = None
     left_out: int = 0  # groups on which the metric is undefined
     outside: bool = False  # the champion was registered from a file: its reference may rest on rows it was trained on
-    note: str = ""  # why it could not be judged, or not as it should be
+    note: str = ""  # why it could not be judged
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -528,6 +528,8 @@ def test_a_skops_file_with_types_that_nobody_trusts_is_refused(project, runs, tm
     skops.io.dump({"run": os.system, "where": Path("/tmp/x")}, model)
     done = runs.start("register", str(model), "--json", folder=project).wait()
     facts(done, ModelRefused.exit_code)
+    assert "model.skops: The model holds types that nobody has trusted" in done.err
+    assert "trusted_types" in done.err
 
 
 @pytest.mark.parametrize(

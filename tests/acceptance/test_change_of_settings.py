@@ -107,11 +107,30 @@ def test_a_champion_that_cannot_be_judged_is_an_alert_and_blocks_nothing(loop: L
     loop.arrive("second.csv", rows(seed=1))
     cycle = loop.run()
     assert cycle.outcome is Outcome.ALERTED
-    assert "needs the columns leak" in cycle.reason
+    assert "version 1 cannot be judged: the features that it was trained on can no longer be made here" in cycle.reason
+    assert cycle.performance is not None and cycle.performance.value is None
     loop.arrive("third.csv", rows(seed=2))
     forced = loop.run(force=True)
     assert forced.outcome is Outcome.INCONCLUSIVE
     assert "keepfit promote" in forced.reason
+    assert forced.verdict is not None and forced.verdict.champion is None
+    assert loop.registry.aliases == {"champion": "1"}
+
+
+def test_nothing_is_promoted_over_a_champion_whose_features_mean_something_else_now(tmp_path: Path) -> None:
+    """The column is there under its name, so that the old model would give numbers, and wrong ones."""
+    loop = Loop(tmp_path)
+    loop.set(data='prepare = "features:prepare"', leak="false", features="def prepare(frame):\n    return frame[['x', 'z']]\n")
+    loop.arrive("first.csv", rows())
+    assert loop.run().outcome is Outcome.PROMOTED
+    for kept in (tmp_path / ".keepfit/prepared").glob("settings-*"):
+        kept.unlink()
+    loop.set(data='prepare = "features:prepare"', leak="false", features="def prepare(frame):\n    return -frame[['x', 'z']]\n")
+    loop.arrive("second.csv", rows(seed=1))
+    assert loop.run().outcome is Outcome.ALERTED
+    loop.arrive("third.csv", rows(seed=2))
+    assert loop.run(force=True).outcome is Outcome.INCONCLUSIVE
+    assert loop.registry.aliases == {"champion": "1"}
 
 
 @pytest.mark.parametrize("change", [{"leak": "false"}, {"data": 'id = "customer"'}])

@@ -57,15 +57,15 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     _, model = ports.registry.load(cycle.candidate.version)
     challenger = _judge(model, rows, rows, ports, config)
     incumbent = None
-    if champion is not None and len(rows):
+    if champion is not None and len(rows) and not note:
         _, old_model = ports.registry.load(champion.version)
         try:
             incumbent = _judge(old_model, champion_rows, rows, ports, config)
         except DataError as error:
             note = f"version {champion.version} cannot be judged on these rows: {error}"
     verdict = _verdict(rows, challenger, incumbent, champion, cycle, ports, config)
-    if note:
-        verdict = _noted(verdict, note, champion, incumbent)
+    if champion is not None and note:
+        verdict = _without_comparison(verdict, note, champion, config)
     _annotate(cycle.candidate, verdict, challenger, ports, config)
     cycle = replace(cycle, verdict=verdict)
     if verdict.passed:
@@ -75,7 +75,7 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
 
 
 def _holdout(champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: Config) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The labelled holdout rows, as the challenger knows them and as the champion does, and what is to be said about that."""
+    """The labelled holdout rows, as the challenger knows them and as the champion does, and why that cannot be."""
     batches = usable(cycle, ports, config)
     if champion is None:
         rows = labelled(load_rows(batches, ports.code, ports, config, holdout=True))
@@ -86,12 +86,16 @@ def _holdout(champion: ModelVersion | None, cycle: Cycle, ports: Ports, config: 
     return labelled(today), labelled(before), note
 
 
-def _noted(verdict: Verdict, note: str, champion: ModelVersion | None, incumbent: Judged | None) -> Verdict:
-    """The verdict with a remark; without a judged champion nothing is promoted over it, unless a person does."""
-    if champion is None or incumbent is not None:
-        return replace(verdict, notes=(*verdict.notes, note))
-    reason = f"{note}. If the new model shall replace it all the same: `keepfit promote`"
-    return replace(verdict, passed=False, conclusion=Conclusion.INCONCLUSIVE, reason=reason, champion_version=champion.version)
+def _without_comparison(verdict: Verdict, note: str, champion: ModelVersion, config: Config) -> Verdict:
+    """Over a champion that could not be judged fairly nothing is promoted, unless a person does."""
+    return replace(
+        verdict,
+        gate=config.promote.gate,
+        passed=False,
+        conclusion=Conclusion.INCONCLUSIVE,
+        reason=f"{note}. If the new model shall replace it all the same: `keepfit promote`",
+        champion_version=champion.version,
+    )
 
 
 def _judging_count(batches: Sequence[Batch], cycle: Cycle, ports: Ports, config: Config) -> int:

@@ -50,7 +50,7 @@ def _judge(champion: ModelVersion, new: list[Batch], ports: Ports, config: Confi
         outside=champion.outside,
         note=note,
     )
-    if judged.empty:
+    if judged.empty or note:
         return report
     _, model = ports.registry.load(champion.version)
     try:
