@@ -41,11 +41,12 @@ bench: .venv/.peers  ## Speed against the tools that keepfit replaces
 	$(UV) pip install --quiet --compile-bytecode --no-config --python .venv --require-hashes -r requirements-peers.lock
 	@touch $@
 
-lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  pyproject.toml --all-extras --group dev -o requirements.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  -c requirements.lock --group peers -o requirements-peers.lock
+COMPILE = $(UV) pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses. One resolution of everything, so that the two locks agree
+	mkdir -p build
+	$(COMPILE) pyproject.toml --all-extras --group dev --group peers -o build/everything.txt
+	$(COMPILE) --generate-hashes -c build/everything.txt pyproject.toml --all-extras --group dev -o requirements.lock
+	$(COMPILE) --generate-hashes -c build/everything.txt --group peers -o requirements-peers.lock
 
 clean:  ## Remove what the commands above made
 	rm -rf .venv .uv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,12 +27,14 @@ from pydantic import (
 
 from keepfit.errors import ConfigError, ProjectNotFound
 from keepfit.settings import (
+    Alerts,
     Data,
     Engine,
     LedgerSettings,
     Monitor,
     Project,
     Promote,
+    Reports,
     Retrain,
     Section,
     Simulate,
@@ -63,6 +65,8 @@ class Config(Section):
     train: Train = Train()
     promote: Promote = Promote()
     tracking: Tracking = Tracking()
+    alerts: Alerts = Alerts()
+    reports: Reports = Reports()
     ledger: LedgerSettings = LedgerSettings()
     engine: Engine = Engine()
     simulate: Simulate | None = None
@@ -74,6 +78,9 @@ class Config(Section):
     def _fits_together(self) -> Config:
         if self.retrain.window == "choose" and self.train.function is not None:
             raise ValueError("retrain.window = 'choose' cannot choose for train.function: expected 'all' or 'last N'")
+        needed, looks = map(int, self.retrain.confirm.split(" of "))
+        if needed > looks:
+            raise ValueError(f"retrain.confirm = {self.retrain.confirm!r} asks for more cycles than it looks at")
         if self.train.per == "group" and self.data.group is None:
             raise ValueError("train.per = 'group' needs data.group to name a column")
         return self

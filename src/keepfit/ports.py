@@ -14,10 +14,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keepfit.records import (
+    Alert,
     Batch,
     BatchState,
     CandidateScore,
     Cycle,
+    Delivery,
+    Event,
     Finding,
     JournalEntry,
     Lease,
@@ -273,11 +276,44 @@ class Registry(Protocol):
         ...
 
 
+class References(Protocol):
+    """What was stored with a model version to hold new rows against."""
+
+    def profile(self, version: str) -> str | None:
+        """The text at `keepfit.versions.PROFILE_PATH`; None when the version has none. Raises `NotFound`, `Unavailable`."""
+        ...
+
+    def rows(self, version: str) -> pl.DataFrame | None:
+        """The reference rows; None when the version has none. Raises `NotFound`, `Unavailable`."""
+        ...
+
+
 class Tracker(Protocol):
     """Keeps runs for people to look at."""
 
     def record(self, run: str, cycle: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> str:
         """Log one run of this name for this cycle, or find it; returns its id."""
+        ...
+
+
+class Drawing(Protocol):
+    """Draws pictures of drift and performance for people, with an outside tool."""
+
+    def draw(self, reference: pd.DataFrame, current: pd.DataFrame, folder: Path, stamp: str) -> Sequence[Path]:
+        """Write the pages for these rows into `folder`; `stamp` is part of their names. Raises `MissingExtra`, `Unavailable`."""
+        ...
+
+
+class Notifier(Protocol):
+    """Sends alerts to people."""
+
+    @property
+    def receivers(self) -> Sequence[str]:
+        """Who is told, without secrets; empty when nobody is set up."""
+        ...
+
+    def send(self, alert: Alert) -> None:
+        """Tell everybody. Raises `Unavailable` when a receiver was not reached, `MissingExtra` without the library."""
         ...
 
 
@@ -378,8 +414,28 @@ class Journal(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """Alerts on their way. Neither writing nor taking needs the lease: an alert is of use even when the runner has lost it."""
+
+    def put(self, delivery: Delivery) -> bool:
+        """Keep an alert, or find its key kept; returns whether it is new."""
+        ...
+
+    def take(self, project: str, seconds: float) -> Delivery | None:
+        """The oldest pending alert that may be tried now, claimed for `seconds`: nobody else gets it meanwhile."""
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Write down what has become of it: sent, suppressed, or pending with another time to try."""
+        ...
+
+    def recent(self, project: str, limit: int = 50, *, pending: bool = False, event: Event | None = None) -> Sequence[Delivery]:
+        """The latest alerts, newest first."""
+        ...
+
+
 class Ledger(Protocol):
-    """The database of leases, cycles, batches and promotions."""
+    """The database of leases, cycles, batches, promotions and alerts."""
 
     @property
     def leases(self) -> Leases: ...
@@ -392,6 +448,9 @@ class Ledger(Protocol):
 
     @property
     def journal(self) -> Journal: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
 
     def close(self) -> None: ...
 
@@ -427,7 +486,16 @@ class Ports(Protocol):
     def tracker(self) -> Tracker: ...
 
     @property
+    def references(self) -> References: ...
+
+    @property
     def releaser(self) -> Releaser: ...
+
+    @property
+    def drawing(self) -> Drawing: ...
+
+    @property
+    def notifier(self) -> Notifier: ...
 
     @property
     def ledger(self) -> Ledger: ...

@@ -1,4 +1,4 @@
-"""Opens a project: its settings choose the adapters. The only file that names them; each is imported when it is first used.
+"""Opens a project; its verbs are the methods of what is opened.
 
 import keepfit
 project = keepfit.open("my-model")
@@ -11,38 +11,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepfit import config as settings
 from keepfit.clock import SystemClock
 from keepfit.config import Config
 from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
-from keepfit.errors import ConfigError, DataError, ModelRefused, NotFound
+from keepfit.errors import ConfigError, NotFound
 from keepfit.idle import recall, remember
-from keepfit.lease import HeldLease, held, is_running
-from keepfit.ports import (
-    Checker,
-    Clock,
-    Inbox,
-    Ledger,
-    Metric,
-    Registry,
-    Releaser,
-    Store,
-    Tracker,
-    Trainer,
-)
-from keepfit.records import BatchState, Cycle, JournalEntry, Lease, Outcome, Place, Promotion
-
-if TYPE_CHECKING:
-    from keepfit.adapters.project_code import FolderCode
-
-STATE = ".keepfit"  # folder of the embedded defaults
-SCRATCH = "tmp"  # below it, what a run is putting together; nothing there outlives the run
-DEFAULT_METRIC = {"classification": "accuracy", "regression": "root_mean_squared_error"}
+from keepfit.lease import held, is_running
+from keepfit.opened_ports import SCRATCH, STATE, OpenedPorts, is_missing_file
+from keepfit.ports import Clock
+from keepfit.records import BatchState, Cycle, JournalEntry, Outcome, Place, Promotion
 
 
 def open(folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any) -> Project:
@@ -57,202 +39,6 @@ def open(folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, cl
     Raises `ProjectNotFound` and `ConfigError`. Nothing is written and no database is opened before a verb needs it.
     """
     return Project(settings.load(Path(folder), flags), clock or SystemClock(), ports)
-
-
-class OpenedPorts:
-    """`keepfit.ports.Ports` of a project, each opened when it is first used."""
-
-    def __init__(self, config: Config, clock: Clock, given: Mapping[str, Any]) -> None:
-        unknown = sorted(set(given) - {name for name in dir(type(self)) if not name.startswith("_")})
-        if unknown:
-            raise ConfigError(f"keepfit has no port named {unknown[0]!r}; see keepfit.ports.Ports")
-        self.config, self.clock, self.given = config, clock, given
-        self.held: HeldLease | None = None
-        self.rehearsing = False  # a dry run keeps no copies
-        self.__dict__.update(given)  # a cached property looks here first
-
-    @property
-    def lease(self) -> Lease:
-        if self.held is None:
-            raise RuntimeError("a stage that writes was called without a lease")
-        if self.held.lost is not None:
-            raise self.held.lost
-        return self.held.lease
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        from keepfit.adapters.ledger_sql import open_ledger
-
-        url = self.config.url(self.config.ledger.url)
-        if url.startswith("sqlite:///"):
-            _make_folder(Path(url.removeprefix("sqlite:///")).parent)
-        return open_ledger(url)
-
-    @cached_property
-    def inbox(self) -> Inbox:
-        from keepfit.adapters.inbox_files import InboxFiles
-
-        return InboxFiles(self.config.data, self.config.root)
-
-    @cached_property
-    def store(self) -> Store:
-        from keepfit.adapters.parquet_store import ParquetStore
-
-        return ParquetStore(self.config.root / STATE / "prepared")
-
-    @cached_property
-    def checker(self) -> Checker:
-        from keepfit.adapters.pandera_checks import PanderaChecks
-
-        return PanderaChecks()
-
-    @cached_property
-    def code(self) -> FolderCode:
-        from keepfit.adapters.project_code import FolderCode
-
-        train, data = self.config.train, self.config.data
-        roles = {"prepare": data.prepare, "train": train.function, "metric": train.metric if ":" in train.metric else None}
-        roles |= {f"build {each.build}": each.build for each in train.candidates if each.build}
-        functions = {role: name for role, name in roles.items() if name}
-        keep = self.config.root / STATE / "code"
-        return FolderCode(self.config.root, functions, keep, remembers=not self.rehearsing)
-
-    @cached_property
-    def metric(self) -> Metric:
-        return _metric(self.config, self.code)
-
-    @cached_property
-    def trainer(self) -> Trainer:
-        from keepfit.adapters.sklearn_trainer import SklearnTrainer
-        from keepfit.rows import contract_of
-
-        columns = contract_of(self, self.config) or {}
-        text = [name for name, column in columns.items() if column.type == "text"]
-        own = self._own_training if self.config.train.function else None
-        return SklearnTrainer(self.config, self.metric, text, own, lambda name: self.code.call(f"build {name}"))
-
-    def _own_training(self, features: Any, target: Any) -> Any:
-        return self.code.call("train", features, target)
-
-    @cached_property
-    def registry(self) -> Registry:
-        from keepfit.adapters.lightgbm_models import LightgbmModels
-        from keepfit.adapters.mlflow_registry import MlflowRegistry
-        from keepfit.adapters.skops_models import SkopsModels
-        from keepfit.steps import TYPES
-
-        tracking, name = self.config.tracking, self.config.project.name
-        self._load_trusted()
-        return MlflowRegistry(
-            self._tracking_url,
-            tracking.experiment or name,
-            tracking.model or name,
-            (LightgbmModels(), SkopsModels((*TYPES, *tracking.trusted_types))),
-            alias=self.config.promote.alias,
-            run_name=tracking.training_run,
-            artifacts=self._artifacts,
-            scratch=self.config.root / STATE / SCRATCH,
-        )
-
-    @cached_property
-    def tracker(self) -> Tracker:
-        from keepfit.adapters.mlflow_registry import MlflowTracker
-
-        tracking = self.config.tracking
-        experiment = tracking.experiment or self.config.project.name
-        return MlflowTracker(self._tracking_url, experiment, artifacts=self._artifacts)
-
-    @property
-    def _artifacts(self) -> Path | None:
-        """Where models lie; a server keeps its own."""
-        remote = self.config.tracking.url.startswith(("http://", "https://"))
-        return None if remote else self.config.path(self.config.tracking.artifacts)
-
-    @property
-    def _tracking_url(self) -> str:
-        url = self.config.url(self.config.tracking.url)
-        if url.startswith("sqlite:///"):
-            _make_folder(Path(url.removeprefix("sqlite:///")).parent)
-        return url
-
-    @cached_property
-    def generator(self) -> FolderCode:
-        """The functions that make data up; not part of the code that prepares and trains."""
-        from keepfit.adapters.project_code import FolderCode
-
-        simulate = self.config.simulate
-        roles = {"simulate": simulate and simulate.function, "quality": simulate and simulate.quality}
-        functions = {role: name for role, name in roles.items() if name}
-        return FolderCode(self.config.root, functions, self.config.root / STATE / "code")
-
-    def _load_trusted(self) -> None:
-        """Import the project's modules whose classes the user trusts by name, so that stored models find them."""
-        from keepfit.adapters.project_code import FolderCode
-
-        modules = {name.rpartition(".")[0] for name in self.config.tracking.trusted_types}
-        mine = {module for module in modules if self.config.path(module.replace(".", "/") + ".py").is_file()}
-        if mine:
-            FolderCode(self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code").load_all()
-
-    @cached_property
-    def releaser(self) -> Releaser:
-        from keepfit.adapters.no_release import NoRelease
-
-        return NoRelease()
-
-    def read_model(self, path: Path, trust_pickle: bool) -> Any:
-        """A fitted model from a skops file, or from a pickle that the user trusts."""
-        from keepfit.adapters.skops_models import SkopsModels
-        from keepfit.steps import TYPES
-        from keepfit.verbs.registration import read_pickle
-
-        if not path.is_file():
-            raise DataError(f"{path} is not a file")
-        self._load_trusted()
-        if path.suffix != ".skops":
-            return read_pickle(path, trust_pickle)
-        try:
-            return SkopsModels((*TYPES, *self.config.tracking.trusted_types)).read(path)
-        except ModelRefused as error:
-            raise ModelRefused(f"{path.name}: {error}") from None
-
-    def close(self) -> None:
-        """Close the ledger; it is opened again when it is used again."""
-        if "ledger" in self.__dict__ and "ledger" not in self.given:
-            self.__dict__.pop("ledger").close()
-
-
-def _is_missing_file(url: str) -> bool:
-    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}. keepfit keeps its state there.") from error
-
-
-def _metric(config: Config, code: FolderCode) -> Metric:
-    from keepfit.stats.metrics import MeanOverGroups, builtin
-
-    train = config.train
-    name = train.metric or DEFAULT_METRIC[config.project.task]
-    if ":" not in name:
-        found = builtin(name, train.positive)
-        if found is not None:
-            return found
-        from keepfit.adapters.sklearn_metrics import sklearn_metric
-
-        return sklearn_metric(name, train.positive)
-    if train.greater_is_better is None:
-        raise ConfigError(f"[train] metric = {name!r} is your own: say [train] greater_is_better = true or false")
-    own = name.partition(":")[2]
-    if train.per:
-        return MeanOverGroups(own, train.greater_is_better, lambda rows: code.call("metric", rows))
-    from keepfit.adapters.sklearn_metrics import FunctionMetric
-
-    return FunctionMetric(own, train.greater_is_better, lambda rows: code.call("metric", rows))
 
 
 class Project:
@@ -343,7 +129,7 @@ class Project:
         stand_ins = {"ledger": (self.config.ledger.url, MemoryLedger), "registry": (self.config.tracking.url, MemoryRegistry)}
         given = dict(self.ports.given)
         for name, (url, empty) in stand_ins.items():
-            if name not in given and _is_missing_file(self.config.url(url)):
+            if name not in given and is_missing_file(self.config.url(url)):
                 given[name] = empty()
         ports = OpenedPorts(self.config, self.ports.clock, given)
         ports.rehearsing = True

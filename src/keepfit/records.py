@@ -33,6 +33,37 @@ class Action(StrEnum):
     ALERT = "ALERT"
 
 
+class Change(StrEnum):
+    """What kind of change the new data shows."""
+
+    DATA_FAULT = "data_fault"  # broken upstream: the data do not keep their contract
+    COVARIATE = "covariate"  # the inputs look different
+    LABEL = "label"  # the labels are distributed differently
+    CONCEPT = "concept"  # performance fell while the inputs look the same
+
+
+class Severity(StrEnum):
+    """How much an alert matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Event(StrEnum):
+    """What people can be told of."""
+
+    DATA_FAULT = "data_fault"
+    DRIFT = "drift"
+    PERFORMANCE_FELL = "performance_fell"
+    RETRAINING = "retraining"  # one has begun
+    PROMOTED = "promoted"
+    KEPT = "kept"  # the challenger was not better
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    RECOVERED = "recovered"  # what an earlier alert told of is over
+
+
 class Place(StrEnum):
     """The three folders; a data file lies in exactly one of them."""
 
@@ -161,14 +192,87 @@ class PerformanceReport:
     left_out: int = 0  # groups on which the metric is undefined
     outside: bool = False  # the champion was registered from a file: its reference may rest on rows it was trained on
     note: str = ""  # why it could not be judged
+    slices: tuple[SlicePerformance, ...] = ()  # by the columns of monitor.slices
+    estimate: PerformanceEstimate | None = None  # where labels lag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One distance between two samples, beside what it shows when nothing has drifted."""
+
+    name: str  # ks, jensen_shannon, psi, wasserstein, chi_square, vocabulary, tfidf, characters, missing
+    value: float | None  # the distance itself; None where it is undefined
+    expected: float | None = None  # its mean when nothing has drifted, at these sample sizes
+    score: float | None = None  # value - expected: 0 means nothing at any size
+    p_value: float | None = None  # chance of such a value when nothing has drifted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnDrift:
+    """How far one column's new values lie from the reference's."""
+
+    name: str
+    kind: str  # number, category, boolean, datetime, text
+    method: str  # the measure that decided, one of `measures`; "type" where the two are of different kinds
+    score: float | None  # its excess over what no drift shows; the distance itself under a fixed threshold; None: not judged
+    threshold: float | None  # the score that counts: the smallest effect, or the fixed threshold
+    p_value: float | None  # of the column, adjusted for the columns that were looked at together; None under a fixed threshold
+    drifted: bool
+    reference: int  # cells with a value
+    current: int
+    missing_reference: float = 0.0  # share of empty cells
+    missing_current: float = 0.0
+    importance: float | None = None  # how much the column matters to the model, 0 to 1; None: unknown
+    measures: tuple[Measure, ...] = ()
+    findings: tuple[str, ...] = ()  # in words: new and vanished categories, values outside the reference's range
+    note: str = ""  # why it was not judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriftReport:
-    """How far the new rows lie from the champion's reference. Not measured yet: its place in the record is kept."""
+    """How far the new rows lie from the champion's reference."""
 
-    detected: bool | None = None
-    columns: tuple[str, ...] = ()  # those that drifted
+    detected: bool | None = None  # None: not measured
+    columns: tuple[ColumnDrift, ...] = ()  # those that drifted first, by how much they matter to the model
+    output: tuple[ColumnDrift, ...] = ()  # of the model's predictions and scores
+    label: ColumnDrift | None = None  # of the labels, where there are any
+    reference_rows: int = 0
+    rows: int = 0
+    false_alarms: float | None = None  # how often this look may find drift where there is none, over all columns together
+    look: int = 1  # counts the looks at this champion, from 1
+    champion: str | None = None  # version whose reference it is
+    note: str = ""  # why it was not measured
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The names of the columns that drifted."""
+        return tuple(column.name for column in self.columns if column.drifted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicePerformance:
+    """The champion's metric on the new labelled rows where one column has one value."""
+
+    column: str
+    value: str
+    metric: float | None  # None when it is undefined there
+    interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceEstimate:
+    """What the metric probably is on the new rows, told without their labels. Labels always outvote it."""
+
+    method: str  # confidence: from calibrated probabilities; loss_model: from a model of the champion's errors
+    metric: str
+    value: float | None
+    interval: Interval | None
+    n: int  # rows it speaks of
+    error: float | None = None  # |estimate - truth| where labels have come, on this cycle's labelled rows
+    labelled: int = 0  # rows behind `error`
+    usual_error: float | None = None  # the mean of `error` over this champion's cycles
+    note: str = ""  # why there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +289,7 @@ class Signal:
     enough: bool = True  # False: too little evidence to say
     source: str = ""  # where the threshold was set
     would_change: str = ""  # what would have made it say the opposite
+    beyond: bool = False  # the value lies beyond the threshold; it may need to in several cycles before the signal fires
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +299,7 @@ class Decision:
     action: Action
     reasons: tuple[str, ...]
     signals: tuple[Signal, ...] = ()
+    change: Change | None = None  # what kind of change the evidence shows; None: none, or nothing could be said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,3 +477,30 @@ class Training:
     champion: str | None  # version it was compared with
     gate: str | None
     conclusion: Conclusion | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Something to tell people, as it leaves through the ledger's outbox."""
+
+    key: str  # names the event for good; the receiver may drop what comes twice
+    project: str
+    event: Event
+    severity: Severity
+    title: str  # one line
+    text: str  # a few lines: what happened, why, what to do
+    at: datetime  # when it happened, UTC
+    cycle: str | None = None  # the cycle it happened in
+    subject: str = ""  # what a recovery refers to: alerts of one event and subject belong together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What has become of an alert in the outbox."""
+
+    alert: Alert
+    status: str  # pending, sent, suppressed
+    attempts: int = 0
+    not_before: datetime | None = None  # when it may be tried next
+    sent_at: datetime | None = None
+    reason: str = ""  # why it was suppressed, or how the last attempt failed

@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from keepfit.records import Event, Severity
+
 
 def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
@@ -81,6 +83,10 @@ class Column(Section):
     """Fewest characters."""
     max_length: int | None = Field(default=None, ge=0)
     """Most characters."""
+    max_age: Duration | None = None
+    """The latest moment in a file must not be older than this when the file is looked at."""
+    increasing: bool = False
+    """Whether each value must be at least as large as the one before it."""
     format: str | None = None
     """How a datetime is written, such as '%d-%m-%Y %H.%M'; ISO 8601 where it is not given."""
 
@@ -159,11 +165,37 @@ class Data(Section):
         return self
 
 
+class Rows(Section):
+    minimum: int | None = Field(default=None, ge=0)
+    """Fewest rows of a batch."""
+    maximum: int | None = Field(default=None, ge=1)
+    """Most rows of a batch."""
+    factor: float | None = Field(default=None, gt=1)
+    """A batch with this many times more or fewer rows than the median of the last 20 good ones is a fault; with fewer than five of
+    them nothing is said."""
+
+
+class GreatExpectations(Section):
+    folder: str = "gx"
+    """Folder of the file context: suite, checkpoint and Data Docs."""
+    suite: str = "data_quality_suite"
+    """The expectation suite. One of this name that was not rendered by keepfit is used as it is."""
+
+
 class Validate(Section):
-    engine: Literal["pandera"] = "pandera"
+    engine: Literal["pandera", "great_expectations"] = "pandera"
     """What checks the column contract."""
+    great_expectations: GreatExpectations = GreatExpectations()
+    """Where the engine great_expectations keeps its things."""
+    quarantine: Literal["batch", "rows"] = "batch"
+    """What goes to quarantine: a batch with any fault as a whole, or only its faulty rows, while the others go on. A fault of the
+    whole file, or a quality below min_quality, is the batch's in either case."""
+    ordered: bool = False
+    """Whether a file must have exactly the contract's columns in the contract's order."""
+    rows: Rows = Rows()
+    """How many rows a batch may have."""
     min_quality: float = Field(default=90, ge=0, le=100)
-    """Quality score below which a batch without any finding goes to quarantine; a finding always sends it there."""
+    """Quality score, 0 to 100, below which a batch goes to quarantine."""
     on_unknown_label: Literal["error", "unlabelled"] = "error"
     """A label that is no class: a fault of the batch, or a row without a label."""
     on_blank_label: Literal["error", "unlabelled"] = "unlabelled"
@@ -172,7 +204,46 @@ class Validate(Section):
     """Columns that the contract does not name."""
 
 
+Method = Literal["auto", "ks", "wasserstein", "psi", "jensen_shannon", "chi_square"]
+
+
+class ColumnDriftRule(Section):
+    method: Method | None = None
+    """The distance that decides for this column."""
+    effect: float | None = Field(default=None, ge=0)
+    """The smallest excess over no drift that counts for this column."""
+    threshold: float | None = Field(default=None, ge=0)
+    """A fixed threshold on the distance for this column, whatever the sample size."""
+    ignore: bool = False
+    """Whether the column is left out."""
+
+
+class Drift(Section):
+    enabled: bool = True
+    """Whether drift is measured."""
+    false_alarms: float = Field(default=0.01, gt=0, lt=0.5)
+    """How often drift may be found where there is none, over all columns together."""
+    spending: Literal["life", "each"] = "life"
+    """Whether false_alarms holds over all looks at one champion together, or for each look."""
+    method: Method = "auto"
+    """The distance that decides: auto is ks for numbers and dates, jensen_shannon for categories."""
+    effect: float = Field(default=0.1, ge=0)
+    """The smallest excess of the distance over no drift that counts, however sure it is."""
+    threshold: float | None = Field(default=None, ge=0)
+    """A fixed threshold on the distance in place of the calibrated alarm. Its false alarms depend on the sample size."""
+    columns: dict[str, ColumnDriftRule] = {}
+    """Other rules for single columns."""
+    min_rows: int = Field(default=30, ge=1)
+    """New rows below which drift is too little evidence."""
+
+
 class Monitor(Section):
+    drift: Drift = Drift()
+    """How drift is measured."""
+    slices: tuple[str, ...] = ()
+    """Columns whose values the champion's performance is shown for, one by one."""
+    estimate: bool = True
+    """Whether performance is estimated on new rows that have no label yet."""
     min_labels: int = Field(default=30, ge=2)
     """Labelled rows below which a performance is too little evidence."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
@@ -186,12 +257,17 @@ class Budget(Section):
     """The period."""
 
 
-Trigger = Literal["floor", "degradation", "new_rows", "age", "schedule"]
+Trigger = Literal["floor", "degradation", "drift", "estimate", "new_rows", "age", "schedule"]
 
 
 class Retrain(Section):
-    triggers: tuple[Trigger, ...] = ("floor", "degradation", "new_rows", "age", "schedule")
+    triggers: tuple[Trigger, ...] = ("floor", "degradation", "drift", "estimate", "new_rows", "age", "schedule")
     """What may call for a retraining; those whose threshold is not set stay silent. No champion and --force always do."""
+    drift_without_harm: bool = False
+    """Whether drift calls for a retraining though enough labels show that the champion does as well as ever."""
+    confirm: str = Field(default="1 of 1", pattern=r"^[1-9]\d* of [1-9]\d*$")
+    """'2 of 3': floor, degradation, drift and estimate fire when their values were beyond their thresholds in two of the last three
+    cycles that looked at this champion, this one among them."""
     floor: float | None = None
     """Retrain when the champion's metric is worse than this."""
     degradation: float = Field(default=0.0, ge=0)
@@ -312,6 +388,32 @@ class Tracking(Section):
     """Name of the runs in which a challenger was trained."""
     trusted_types: tuple[str, ...] = ()
     """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
+
+
+class Alerts(Section):
+    events: tuple[Event, ...] = tuple(Event)
+    """What people are told of."""
+    min_severity: Severity = Severity.WARNING
+    """The least severity that is sent: info, warning or critical."""
+    cooldown: Duration = timedelta(hours=12)
+    """The same event is not told again for this long, unless it has become more severe or was over meanwhile."""
+    quiet_hours: str = Field(default="", pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$|^$")
+    """'22:00-07:00': what is not critical waits until they are over."""
+    time_zone: str = "UTC"
+    """Time zone of the quiet hours, such as 'Europe/Berlin'."""
+    timeout: Duration = timedelta(seconds=10)
+    """A receiver that has not answered for this long is tried again later."""
+
+
+class Reports(Section):
+    folder: str = "reports"
+    """Folder of drift_status.json, drift_report.html and the like."""
+    html: bool = True
+    """Whether a page for people is written after every judgement."""
+    evidently: bool = False
+    """Whether Evidently's reports are drawn as well; that takes seconds."""
+    sample: int = Field(default=5000, ge=100)
+    """Rows of each side that Evidently's reports are drawn from."""
 
 
 class LedgerSettings(Section):

@@ -99,6 +99,7 @@ def test_the_names_for_other_peoples_adapters_are_these() -> None:
         "MemoryLedger",
         "MemoryRegistry",
         "MemoryTracker",
+        "ReferencesContract",
         "RegistryContract",
         "SetClock",
         "TrackerContract",

@@ -20,12 +20,12 @@ import polars as pl
 import pytest
 
 from keepfit.adapters.lightgbm_models import LightgbmModels
-from keepfit.adapters.mlflow_registry import MlflowRegistry, MlflowTracker
+from keepfit.adapters.mlflow_registry import MlflowReferences, MlflowRegistry, MlflowTracker
 from keepfit.adapters.skops_models import SkopsModels
 from keepfit.errors import ConfigError, ModelRefused, Unavailable
-from keepfit.ports import Registry, Tracker
+from keepfit.ports import References, Registry, Tracker
 from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
-from keepfit.testing.registry_contract import RegistryContract, TrackerContract, classifier, registration, rows
+from keepfit.testing.registry_contract import ReferencesContract, RegistryContract, TrackerContract, classifier, registration, rows
 from keepfit.versions import PROFILE_PATH, Tag
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow on SQLAlchemy 2.1
@@ -90,11 +90,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
             process.wait()
 
 
-class TestInMemory(RegistryContract, TrackerContract):
+class TestInMemory(RegistryContract, ReferencesContract, TrackerContract):
     @pytest.fixture
     def open_registry(self) -> Callable[[], Registry]:
         registry = MemoryRegistry()
         return lambda: registry
+
+    @pytest.fixture
+    def open_both(self) -> Callable[[], tuple[Registry, References]]:
+        registry = MemoryRegistry()
+        return lambda: (registry, registry)
 
     @pytest.fixture
     def open_tracker(self) -> Callable[[], Tracker]:
@@ -102,21 +107,30 @@ class TestInMemory(RegistryContract, TrackerContract):
         return lambda: tracker
 
 
-class TestMlflowOnADatabase(RegistryContract, TrackerContract):
+class TestMlflowOnADatabase(RegistryContract, ReferencesContract, TrackerContract):
     @pytest.fixture
     def open_registry(self, database: str, tmp_path: Path) -> Callable[[], Registry]:
         return lambda: open_mlflow(database, tmp_path / "art #1")
+
+    @pytest.fixture
+    def open_both(self, database: str, tmp_path: Path) -> Callable[[], tuple[Registry, References]]:
+        return lambda: (open_mlflow(database, tmp_path / "artifacts"), MlflowReferences(database, NAME))
 
     @pytest.fixture
     def open_tracker(self, database: str, tmp_path: Path) -> Callable[[], Tracker]:
         return lambda: MlflowTracker(database, "runs", artifacts=tmp_path / "art #1")
 
 
-class TestMlflowOnAServer(RegistryContract, TrackerContract):
+class TestMlflowOnAServer(RegistryContract, ReferencesContract, TrackerContract):
     @pytest.fixture
     def open_registry(self, server: str) -> Callable[[], Registry]:
         name = f"model {uuid.uuid4()}"
         return lambda: open_mlflow(server, name=name)
+
+    @pytest.fixture
+    def open_both(self, server: str) -> Callable[[], tuple[Registry, References]]:
+        name = uuid.uuid4().hex
+        return lambda: (open_mlflow(server, name=name), MlflowReferences(server, name))
 
     @pytest.fixture
     def open_tracker(self, server: str) -> Callable[[], Tracker]:

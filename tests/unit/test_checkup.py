@@ -13,7 +13,7 @@ from keepfit.clock import SystemClock
 from keepfit.config import load
 from keepfit.errors import ModelRefused, Unavailable
 from keepfit.lease import new_holder
-from keepfit.project import OpenedPorts
+from keepfit.opened_ports import OpenedPorts
 from keepfit.records import ModelVersion
 from keepfit.testing.memory_ledger import MemoryLedger
 from keepfit.verbs.checkup import examine

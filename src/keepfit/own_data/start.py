@@ -21,11 +21,11 @@ from keepfit.clock import SystemClock
 from keepfit.config import Config, load
 from keepfit.contract import conform, without_blank_rows
 from keepfit.errors import ConfigError, DataError
+from keepfit.opened_ports import OpenedPorts
 from keepfit.own_data.first_settings import first_settings
 from keepfit.own_data.proposal import Proposal, propose
 from keepfit.own_data.sniffing import Written, sniff
 from keepfit.ports import Arrival
-from keepfit.project import OpenedPorts
 from keepfit.records import Place
 from keepfit.templates import begin_folder, make_data_folders
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keepfit.testing.memory_ledger import MemoryLedger as MemoryLedger
     from keepfit.testing.memory_registry import MemoryRegistry as MemoryRegistry
     from keepfit.testing.memory_registry import MemoryTracker as MemoryTracker
+    from keepfit.testing.registry_contract import ReferencesContract as ReferencesContract
     from keepfit.testing.registry_contract import RegistryContract as RegistryContract
     from keepfit.testing.registry_contract import TrackerContract as TrackerContract
 
@@ -26,6 +27,7 @@ __all__ = [
     "MemoryLedger",
     "MemoryRegistry",
     "MemoryTracker",
+    "ReferencesContract",
     "RegistryContract",
     "SetClock",
     "TrackerContract",
@@ -36,6 +38,7 @@ _HOMES = {  # loaded when first used: the contract needs pytest, the rest does n
     "MemoryLedger": "keepfit.testing.memory_ledger",
     "MemoryRegistry": "keepfit.testing.memory_registry",
     "MemoryTracker": "keepfit.testing.memory_registry",
+    "ReferencesContract": "keepfit.testing.registry_contract",
     "RegistryContract": "keepfit.testing.registry_contract",
     "SetClock": "keepfit.testing.clock",
     "TrackerContract": "keepfit.testing.registry_contract",

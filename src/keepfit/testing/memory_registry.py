@@ -7,13 +7,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import AliasMoved, NotFound
 from keepfit.fitted import FittedModel
 from keepfit.ports import Model, Registration
 from keepfit.records import ModelVersion
 from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(kw_only=True)
@@ -27,7 +30,7 @@ class Registered:
 
 
 class MemoryRegistry:
-    """`Registry` in memory. Models are kept as they are: nothing is written, nothing is checked for trust."""
+    """`Registry` and `References` in memory. Models are kept as they are: nothing is written, nothing is checked for trust."""
 
     def __init__(
         self,
@@ -75,6 +78,12 @@ class MemoryRegistry:
             raise AliasMoved(f"The alias {alias} should point to version {expected}, and points to {actual}.")
         self._find(to)
         self.aliases[alias] = to
+
+    def profile(self, version: str) -> str | None:
+        return self._find(version).registration.files.get(PROFILE_PATH)
+
+    def rows(self, version: str) -> pl.DataFrame | None:
+        return self._find(version).registration.reference
 
     def _find(self, version: str) -> Registered:
         if version not in self.versions:

@@ -22,8 +22,8 @@ import polars as pl
 import pytest
 
 from keepfit.errors import AliasMoved, DataError, NotFound
-from keepfit.ports import Registration, Registry, Tracker, Trained
-from keepfit.versions import Tag
+from keepfit.ports import References, Registration, Registry, Tracker, Trained
+from keepfit.versions import PROFILE_PATH, Tag
 
 
 def registration(cycle: str, model: Any = None, **changes: Any) -> Registration:
@@ -171,6 +171,35 @@ class RegistryContract:
             registry.annotate("1", {"holdout_f1": 0.875, "lost": float("inf")}, tags)
         version, _ = registry.load("1")
         assert (version.metric, version.reference) == ("f1", 0.875)
+
+
+class ReferencesContract:
+    """Checks of `References` beside the `Registry` they belong to."""
+
+    @pytest.fixture
+    def open_both(self) -> Callable[[], tuple[Registry, References]]:
+        raise NotImplementedError("say how to open your registry and its references")
+
+    def test_what_was_registered_comes_back(self, open_both: Callable[[], tuple[Registry, References]]) -> None:
+        profile = '{"schema": 1, "text": "€ \\u2028"}'
+        open_both()[0].register(registration("c1", files={PROFILE_PATH: profile}))
+        references = open_both()[1]
+        assert references.profile("1") == profile
+        found = references.rows("1")
+        assert found is not None
+        assert found.equals(pl.from_pandas(rows()))
+
+    def test_a_version_without_a_profile_has_none(self, open_both: Callable[[], tuple[Registry, References]]) -> None:
+        open_both()[0].register(registration("c1"))
+        assert open_both()[1].profile("1") is None
+
+    def test_a_version_that_is_not_there_is_not_found(self, open_both: Callable[[], tuple[Registry, References]]) -> None:
+        open_both()[0].register(registration("c1"))
+        for version in ("2", "latest"):
+            with pytest.raises(NotFound):
+                open_both()[1].profile(version)
+            with pytest.raises(NotFound):
+                open_both()[1].rows(version)
 
 
 class TrackerContract:

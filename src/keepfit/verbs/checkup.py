@@ -25,7 +25,7 @@ from keepfit.rows import contract_of
 from keepfit.settings import CandidateSettings, Column
 
 if TYPE_CHECKING:
-    from keepfit.project import OpenedPorts
+    from keepfit.opened_ports import OpenedPorts
 
 Finding = tuple[str, bool, str]  # what, whether it is well, in words
 Check = Callable[["OpenedPorts", Config], Iterator[Finding]]

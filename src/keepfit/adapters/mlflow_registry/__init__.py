@@ -1,6 +1,7 @@
 """MLflow as the registry of models and the keeper of runs."""
 
+from keepfit.adapters.mlflow_registry.references import MlflowReferences
 from keepfit.adapters.mlflow_registry.registry import MlflowRegistry
 from keepfit.adapters.mlflow_registry.tracker import MlflowTracker
 
-__all__ = ["MlflowRegistry", "MlflowTracker"]
+__all__ = ["MlflowReferences", "MlflowRegistry", "MlflowTracker"]
