@@ -32,6 +32,7 @@ from keepfit.settings import (
     Engine,
     LedgerSettings,
     Monitor,
+    NumberMetric,
     Project,
     Promote,
     Reports,
@@ -47,6 +48,9 @@ FILE_NAME = "keepfit.toml"
 
 # Names that other tools already use, and the setting each stands for.
 ECOSYSTEM = {"MLFLOW_TRACKING_URI": "tracking.url", "MLFLOW_EXPERIMENT_NAME": "tracking.experiment"}
+
+# Secrets: whoever needs one reads it from the environment itself, and it never stands in the tree.
+SECRETS = {"KEEPFIT_ALERTS__URLS": "alerts.urls"}
 
 
 class Config(Section):
@@ -83,7 +87,17 @@ class Config(Section):
             raise ValueError(f"retrain.confirm = {self.retrain.confirm!r} asks for more cycles than it looks at")
         if self.train.per == "group" and self.data.group is None:
             raise ValueError("train.per = 'group' needs data.group to name a column")
+        self._check_further_metrics()
         return self
+
+    def _check_further_metrics(self) -> None:
+        """Here rather than after an hour's training."""
+        number = self.project.task == "regression"
+        for name in self.tracking.further_metrics:
+            if (name in get_args(NumberMetric)) != number:
+                raise ValueError(f"tracking.further_metrics names {name!r}, which does not measure a {self.project.task}")
+            if name in ("precision", "recall", "f1") and self.train.positive is None:
+                raise ValueError(f"tracking.further_metrics names {name!r}, which is about one class: name it as train.positive")
 
     @classmethod
     def of(cls, tree: Mapping[str, Any], root: Path | None = None, sources: Mapping[str, str] | None = None) -> Config:
@@ -187,7 +201,7 @@ def _from_file(root: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
     found = [(key, environment[name], f"environment {name}") for name, key in ECOSYSTEM.items() if environment.get(name)]
     for name in sorted(environment):
-        if name.startswith("KEEPFIT_") and "__" in name:
+        if name.startswith("KEEPFIT_") and "__" in name and name not in SECRETS:
             key = name.removeprefix("KEEPFIT_").lower().replace("__", ".")
             found.append((key, _parsed(key, environment[name]), f"environment {name}"))
     return found
@@ -238,6 +252,8 @@ def _complaint(item: Any, sources: Mapping[str, str]) -> str:
     key = ".".join(path)
     source = sources.get(key, "")
     origin = f" (from {source})" if source and source != FILE_NAME else ""
+    if variable := next((name for name, secret in SECRETS.items() if secret == key), ""):
+        return f"{key}{origin}: holds secrets, which belong into the environment: set {variable} there"
     if item["type"] == "extra_forbidden":
         return f"{key}{origin}: there is no such setting{_suggestion(path)}"
     if item["type"] == "missing":

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import polars as pl
 
 from keepfit.date_formats import read_dates
+from keepfit.ports import Fault
 from keepfit.records import Finding
 from keepfit.settings import Column
 
@@ -39,25 +40,42 @@ _TYPED["integer"] = _TYPED["number"]
 
 
 def conform(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.DataFrame, list[Finding]]:
-    """The frame with every contracted column in its promised type, and what could not be read so.
+    """The frame with every contracted column in its promised type, and what could not be read so; see `read_cells`."""
+    typed, faults = read_cells(frame, columns)
+    return typed, [fault.finding for fault in faults]
+
+
+def read_cells(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.DataFrame, list[Fault]]:
+    """The frame with every contracted column in its promised type, and what could not be read so, with its rows.
 
     A frame of text (CSV) is parsed; typed columns must be of the promised kind already. Cells that cannot be read are null
-    in the result and a finding. Missing columns that are required are a finding; others come as nulls. Columns beyond the
+    in the result and a fault. Missing columns that are required are a fault; others come as nulls. Columns beyond the
     contract are left out.
     """
-    findings: list[Finding] = []
+    faults: list[Fault] = []
     typed: dict[str, pl.Series] = {}
     for name, column in columns.items():
         if name not in frame.columns:
             if column.required:
-                found = ", ".join(map(repr, frame.columns[:12])) + (", ..." if frame.width > 12 else "")
-                findings.append(Finding(check="column", column=name, expected="the column", found=found, rows=frame.height))
+                faults.append(_missing(name, frame))
             typed[name] = pl.Series(name, [None] * frame.height, dtype=_dtype(column))
             continue
-        typed[name], finding = _as_promised(frame[name], column)
-        if finding:
-            findings.append(finding)
-    return pl.DataFrame(typed), findings
+        typed[name], bad = _as_promised(frame[name], column)
+        if bad is not None:
+            wrong = _wrong(frame[name], column, bad)
+            faults.append(Fault(finding=wrong, cells=bad, apart=_is_of_kind(frame[name], column)))
+    return pl.DataFrame(typed), faults
+
+
+def _missing(name: str, frame: pl.DataFrame) -> Fault:
+    found = ", ".join(map(repr, frame.columns[:12])) + (", ..." if frame.width > 12 else "")
+    finding = Finding(check="column", column=name, expected="the column", found=found, rows=frame.height)
+    return Fault(finding=finding, cells=pl.repeat(value=True, n=frame.height, eager=True))
+
+
+def named_values(column: Column) -> pl.Series:
+    """The values that a contract allows, in the column's type; what cannot be one is left out."""
+    return _as_promised(pl.Series("values", column.values or (), dtype=pl.String), column)[0].drop_nulls()
 
 
 def without_blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
@@ -91,12 +109,18 @@ def _dtype(column: Column) -> pl.DataType:
     return types.get(column.type, pl.String())
 
 
-def _as_promised(series: pl.Series, column: Column) -> tuple[pl.Series, Finding | None]:
+def _is_of_kind(series: pl.Series, column: Column) -> bool:
+    """Whether a file's column may hold what is promised, so that only single cells can be wrong."""
+    return series.dtype == pl.String or isinstance(series.dtype, _TYPED[column.type])
+
+
+def _as_promised(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series | None]:
+    """The cells in the promised type, and which of them could not be read so; None where all could."""
     dtype = _dtype(column)
     if series.dtype == pl.Null:
         return series.cast(dtype), None
-    if series.dtype != pl.String and not isinstance(series.dtype, _TYPED[column.type]):
-        return pl.Series(series.name, [None] * len(series), dtype=dtype), _wrong(series, column, series.is_not_null())
+    if not _is_of_kind(series, column):
+        return pl.Series(series.name, [None] * len(series), dtype=dtype), series.is_not_null()
     if series.dtype != pl.String:
         return _from_typed(series, column, dtype)
     parsed = _from_text(series, column)
@@ -104,7 +128,7 @@ def _as_promised(series: pl.Series, column: Column) -> tuple[pl.Series, Finding 
         parsed = pl.select(pl.when(series.str.contains("\n", literal=True)).then(None).otherwise(parsed)).to_series()
     blank = series.str.strip_chars().str.to_lowercase().is_in(_nulls(column)) | series.is_null()
     bad = parsed.is_null() & ~blank
-    return parsed, _wrong(series, column, bad) if bad.any() else None
+    return parsed, bad if bad.any() else None
 
 
 def _nulls(column: Column) -> tuple[str, ...]:
@@ -132,7 +156,7 @@ def _from_text(series: pl.Series, column: Column) -> pl.Series:
             return pl.select(pl.when(stripped == "").then(None).otherwise(series)).to_series().rename(series.name)
 
 
-def _from_typed(series: pl.Series, column: Column, dtype: pl.DataType) -> tuple[pl.Series, Finding | None]:
+def _from_typed(series: pl.Series, column: Column, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
     if column.type == "datetime":
         moments = series.cast(pl.Datetime("us")) if series.dtype == pl.Date else series
         return _utc(moments), None
@@ -141,7 +165,7 @@ def _from_typed(series: pl.Series, column: Column, dtype: pl.DataType) -> tuple[
         missing = series.is_null() | series.is_nan()
         bad = ~missing & ((whole.cast(pl.Float64) != series) | whole.is_null())
         return pl.select(pl.when(bad | missing).then(None).otherwise(whole)).to_series().rename(series.name), (
-            _wrong(series, column, bad) if bad.any() else None
+            bad if bad.any() else None
         )
     if column.type in ("number", "integer"):
         cast = series.cast(dtype, strict=False)
@@ -149,7 +173,7 @@ def _from_typed(series: pl.Series, column: Column, dtype: pl.DataType) -> tuple[
         bad = finite.is_null() & series.is_not_null()
         if series.dtype.is_float():
             bad = bad & ~series.is_nan()
-        return finite, _wrong(series, column, bad) if bad.any() else None
+        return finite, bad if bad.any() else None
     if series.dtype == pl.Boolean and dtype == pl.String:
         return series.cast(pl.String), None
     return series.cast(dtype, strict=False), None
@@ -253,10 +277,10 @@ def _inferred(series: pl.Series, *, is_target: bool) -> Inferred | None:
 def _promises(series: pl.Series) -> Iterator[Column]:
     """The promises that every cell keeps, the narrowest first."""
     for guess in _guesses(series):
-        typed, finding = _as_promised(series, guess)
+        typed, bad = _as_promised(series, guess)
         says_something = typed.null_count() < len(typed) or guess.type == "category"
         sensible = guess.type != "datetime" or not (typed.dt.year() < 1000).any()  # "11-01-02" is not the year 11
-        if finding is None and says_something and sensible:
+        if bad is None and says_something and sensible:
             yield guess
 
 

@@ -5,13 +5,16 @@ Nothing else in keepfit knows the order. Whoever runs the stages (the command li
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 
+from keepfit.alerting import failed
 from keepfit.config import Config
+from keepfit.courier import tell, tell_of
 from keepfit.errors import KeepfitError, LeaseHeld, LeaseLost, NotFound, Unavailable
 from keepfit.ports import Ports
 from keepfit.records import Batch, BatchState, Cycle, Outcome, Place, Provenance
@@ -41,6 +44,9 @@ STAGES: tuple[Stage, ...] = tuple(
 )
 NAMES = tuple(stage.__name__ for stage in STAGES)
 
+PROMOTE = "promote"  # it puts an alert of its own, where the alias moves
+DECIDE = "decide"  # the stage after which people are told what was found
+
 # Once the alias may have moved, a cycle is never given up: whatever goes wrong, the next run goes on with it.
 ONLY_FORWARD = NAMES[NAMES.index("promote") :]
 
@@ -57,10 +63,12 @@ def run(
     until: str | None = None,
     only_resume: bool = False,
     watch: Watcher = lambda stage, cycle: None,
+    told: Callable[[], None] = lambda: None,
 ) -> Cycle:
     """Run one cycle from where it stands to its outcome, or to the end of the stage `until`.
 
-    An unfinished cycle is resumed after its last checkpoint, whoever began it. The caller holds the lease.
+    An unfinished cycle is resumed after its last checkpoint, whoever began it. The caller holds the lease. `told` is called when
+    there are alerts to send in the outbox.
 
     Raises:
         NotFound: `only_resume` is set and no cycle is unfinished.
@@ -80,7 +88,7 @@ def run(
         watch(stage.__name__, cycle)
         if cycle.stage is not None and cycle.provenance is None and provenance is not None:
             cycle = replace(cycle, provenance=provenance())
-        cycle = _step(stage, cycle, ports, config)
+        cycle = _step(stage, cycle, ports, config, told)
         if cycle.outcome is Outcome.WAITING:
             set_aside(cycle.duplicates, ports)
         if cycle.outcome is not None or stage.__name__ == until:
@@ -110,7 +118,7 @@ def _next(cycle: Cycle) -> int:
     return 0 if cycle.stage is None else NAMES.index(cycle.stage) + 1
 
 
-def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
+def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config, told: Callable[[], None]) -> Cycle:
     """Run one stage and store what it found, before anything else happens."""
     name, began = stage.__name__, time.perf_counter()
     try:
@@ -122,8 +130,7 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         raise
     except Exception as error:
         _confirm_lease(error, ports, config)
-        if name not in ONLY_FORWARD and not isinstance(error, Unavailable):
-            _fail(cycle, name, error, ports)
+        _fail(cycle, name, error, ports, config, told)
         raise
     cycle = replace(
         cycle,
@@ -133,6 +140,11 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     )
     if outcome is not None:
         cycle = _finished(cycle, outcome, reason, ports)
+    if tell_of(cycle, ports, config) or name == PROMOTE:  # before the checkpoint: whoever is killed in between finds it put
+        told()
+    if cycle.decision is not None and (name == DECIDE or outcome is not None):
+        publishing = import_module("keepfit.publishing")  # like a stage, when its turn comes: a cycle that waits stays light
+        cycle = publishing.publish(cycle, ports, config, drawn=name == DECIDE)
     ports.ledger.cycles.save(cycle, ports.lease)
     return cycle
 
@@ -160,11 +172,22 @@ def _judged(batch: Batch) -> Batch:
     return replace(batch, state=BatchState.JUDGED if batch.place is Place.INBOX else BatchState.ARCHIVED)
 
 
-def _fail(cycle: Cycle, stage: str, error: Exception, ports: Ports) -> None:
-    """Write down what went wrong; the batches stay new, so that the next run tries them again once it is mended."""
-    reason = f"{stage}: {error}" if isinstance(error, KeepfitError) else f"{stage}: {type(error).__name__}: {error}"
-    failed = replace(cycle, outcome=Outcome.FAILED, reason=reason, finished_at=ports.clock.now(), fence=ports.lease.fence)
-    ports.ledger.cycles.save(failed, ports.lease)
+def _fail(cycle: Cycle, stage: str, error: Exception, ports: Ports, config: Config, told: Callable[[], None]) -> None:
+    """Tell people, and write down what went wrong; the batches stay new, so that the next run tries them again once it is mended.
+
+    What may pass by itself, and what happens once the alias may have moved, leaves the cycle unfinished.
+    """
+    words = str(error) if isinstance(error, KeepfitError) else f"{type(error).__name__}: {error}"
+    passing = isinstance(error, Unavailable)
+    with contextlib.suppress(KeepfitError):  # the ledger may be what is away; the error itself must not be hidden
+        if tell([failed(cycle, stage, words, ports.clock.now(), passing=passing)], ports, config):
+            told()
+    if passing or stage in ONLY_FORWARD:
+        return
+    failure = replace(
+        cycle, outcome=Outcome.FAILED, reason=f"{stage}: {words}", finished_at=ports.clock.now(), fence=ports.lease.fence
+    )
+    ports.ledger.cycles.save(failure, ports.lease)
 
 
 def _promoted(cycle: Cycle) -> str:

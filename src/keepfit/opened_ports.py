@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepfit.clock import SystemClock
 from keepfit.config import Config
 from keepfit.errors import ConfigError, DataError, ModelRefused
 from keepfit.lease import HeldLease
@@ -16,6 +18,7 @@ from keepfit.ports import (
     Inbox,
     Ledger,
     Metric,
+    Notifier,
     References,
     Registry,
     Releaser,
@@ -135,6 +138,13 @@ class OpenedPorts:
         if "registry" in self.given:
             return self.given["registry"]  # type: ignore[no-any-return]  # a registry of one's own keeps its references too
         return MlflowReferences(self._tracking_url, self.config.tracking.model or self.config.project.name)
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        from keepfit.adapters.alert_receivers import AlertReceivers
+
+        real = isinstance(self.clock, SystemClock)  # what is only played alarms nobody
+        return AlertReceivers(os.environ if real else {}, self.config.alerts.timeout.total_seconds())
 
     @cached_property
     def tracker(self) -> Tracker:

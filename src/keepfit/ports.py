@@ -83,6 +83,11 @@ class Inbox(Protocol):
         by other content). `note`, the reason of a quarantine, is written beside it."""
         ...
 
+    def set_aside(self, batch: Batch, rows: pl.DataFrame) -> str:
+        """Write rows of a batch, which itself stays whole where it is, into the quarantine, or find them written; returns the
+        name they have there."""
+        ...
+
 
 class Store(Protocol):
     """Frames that keepfit made itself, kept for good under a name."""
@@ -100,11 +105,40 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fault:
+    """A finding, and which rows it is about."""
+
+    finding: Finding
+    cells: pl.Series | None = None  # Boolean, one a row: whether its cell is unsound; None: not about single rows
+    apart: bool = False  # whether the rest of the batch keeps the promise once these rows are set aside
+
+    def __str__(self) -> str:
+        return str(self.finding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Circumstances in which a batch is checked."""
+
+    name: str  # of the batch, for reports
+    now: datetime  # UTC
+    found: Sequence[Fault] = ()  # what is known to be wrong already, such as unreadable cells; for reports, not to be returned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a checker says of a frame."""
+
+    faults: Sequence[Fault] = ()  # every expectation that does not hold
+    notes: Sequence[str] = ()  # where its report lies, or why there is none
+
+
 class Checker(Protocol):
     """Checks a typed frame against the column contract."""
 
-    def check(self, frame: pl.DataFrame, columns: Mapping[str, Column]) -> Sequence[Finding]:
-        """Every expectation that does not hold; empty when all do."""
+    def check(self, frame: pl.DataFrame, columns: Mapping[str, Column], look: Look) -> Checked:
+        """Columns beyond those of the contract are not judged. Raises `MissingExtra`, `ConfigError`."""
         ...
 
 
@@ -119,6 +153,12 @@ class Predictions:
     probabilities: np.ndarray | None = None  # (n, classes), rows sum to 1
     classes: tuple[str, ...] = ()  # the columns of probabilities
     decision: np.ndarray | None = None  # where there are no probabilities: (n,) for the second class, or (n, classes)
+
+    def of(self, rows: np.ndarray) -> Predictions:
+        """Of some rows: a mask (n,), or their numbers."""
+        parts = (None if each is None else each[rows] for each in (self.probabilities, self.decision))
+        probabilities, decision = parts
+        return Predictions(self.values[rows], probabilities, self.classes, decision)
 
 
 class Model(Protocol):
@@ -211,6 +251,11 @@ class Trainer(Protocol):
         """A model that ignores its input: the most frequent class, or the mean."""
         ...
 
+    def loss_model(self, rows: pd.DataFrame, features: Sequence[str], losses: np.ndarray) -> Model:
+        """A small model of how large another model's loss is on a row. `losses` (n,), none negative, best with a mean near 1.
+        Equal arguments give equal models."""
+        ...
+
 
 class ProjectCode(Protocol):
     """The functions that a project brings along."""
@@ -250,6 +295,9 @@ class Registration:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]  # data hashes, code version, seed, ...; `keepfit.versions.Tag` names those that are read back
     files: Mapping[str, str]  # artifact path -> text, such as the project's features.py
+    profile: Callable[[Model], str] | None = (
+        None  # the text at `keepfit.versions.PROFILE_PATH`, from the model as it will be loaded
+    )
 
 
 class Registry(Protocol):
@@ -309,11 +357,16 @@ class Notifier(Protocol):
 
     @property
     def receivers(self) -> Sequence[str]:
-        """Who is told, without secrets; empty when nobody is set up."""
+        """Who is told, each by a name without secrets; empty when nobody is set up."""
         ...
 
-    def send(self, alert: Alert) -> None:
-        """Tell everybody. Raises `Unavailable` when a receiver was not reached, `MissingExtra` without the library."""
+    def send(self, alert: Alert, receiver: str) -> None:
+        """Tell one of them. Raises `Unavailable` when it was not reached, `ConfigError` when it is set up wrongly or not at all,
+        `MissingExtra` without the library."""
+        ...
+
+    def check(self) -> None:
+        """Raises `ConfigError` naming all that is set up wrongly. Nobody is told anything."""
         ...
 
 
@@ -415,22 +468,28 @@ class Journal(Protocol):
 
 
 class Outbox(Protocol):
-    """Alerts on their way. Neither writing nor taking needs the lease: an alert is of use even when the runner has lost it."""
+    """Alerts on their way, each to one receiver. Nothing here needs the lease: an alert is of use even when the runner has lost it."""
 
     def put(self, delivery: Delivery) -> bool:
-        """Keep an alert, or find its key kept; returns whether it is new."""
+        """Keep an alert to a receiver, or find it kept by its key; returns whether it is new."""
         ...
 
-    def take(self, project: str, seconds: float) -> Delivery | None:
-        """The oldest pending alert that may be tried now, claimed for `seconds`: nobody else gets it meanwhile."""
+    def take(self, project: str, receiver: str, seconds: float, *, key: str | None = None) -> Delivery | None:
+        """The receiver's oldest pending alert whose time has come, claimed for `seconds`: nobody else gets it meanwhile.
+
+        With `key` that one, whatever its time. Its `attempts` count this one.
+        """
         ...
 
     def settle(self, delivery: Delivery) -> None:
-        """Write down what has become of it: sent, suppressed, or pending with another time to try."""
+        """Write down what has become of a claimed alert: sent, suppressed, or pending with another time to try. Nothing happens
+        when somebody else has claimed it since."""
         ...
 
-    def recent(self, project: str, limit: int = 50, *, pending: bool = False, event: Event | None = None) -> Sequence[Delivery]:
-        """The latest alerts, newest first."""
+    def recent(
+        self, project: str, limit: int = 50, *, status: Sequence[str] = (), event: Event | None = None, subject: str | None = None
+    ) -> Sequence[Delivery]:
+        """The latest, newest first, narrowed by what is given."""
         ...
 
 

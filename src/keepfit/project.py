@@ -17,14 +17,15 @@ from typing import Any
 from keepfit import config as settings
 from keepfit.clock import SystemClock
 from keepfit.config import Config
+from keepfit.courier import PENDING, Courier, deliver, try_out
 from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
-from keepfit.errors import ConfigError, NotFound
+from keepfit.errors import ConfigError, LeaseHeld, NotFound
 from keepfit.idle import recall, remember
 from keepfit.lease import held, is_running
 from keepfit.opened_ports import SCRATCH, STATE, OpenedPorts, is_missing_file
 from keepfit.ports import Clock
-from keepfit.records import BatchState, Cycle, JournalEntry, Outcome, Place, Promotion
+from keepfit.records import BatchState, Cycle, Delivery, JournalEntry, Outcome, Place, Promotion
 
 
 def open(folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any) -> Project:
@@ -73,6 +74,19 @@ class Project:
             finally:
                 self.ports.held = None
 
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[Courier]:
+        """Send alerts beside the work, and wait for their receivers a little when it is over."""
+        courier = Courier(self.ports, self.config)
+        try:
+            yield courier
+        except LeaseHeld:
+            raise  # who is refused changes nothing
+        except Exception:
+            courier.finish()
+            raise
+        courier.finish()
+
     def run(
         self,
         *,
@@ -106,7 +120,8 @@ class Project:
             return idle
         from keepfit.provenance import provenance
 
-        with self._alone():
+        with self._telling() as courier, self._alone():
+            courier.start()  # what earlier runs could not send
             cycle = run_cycle(
                 self.ports,
                 self.config,
@@ -115,8 +130,9 @@ class Project:
                 until=until,
                 only_resume=resume,
                 watch=watch,
+                told=courier.start,
             )
-        if plain and cycle.outcome is Outcome.WAITING and self.journal(1):
+        if plain and cycle.outcome is Outcome.WAITING and courier.done and self.journal(1):
             arrivals = list(self.ports.inbox.list(Place.INBOX))
             self.ports.close()  # so that the ledger's file is at rest
             remember(cycle, arrivals, self.config, self._state)
@@ -162,7 +178,20 @@ class Project:
             "last_cycle": recent[0] if recent else None,
             "unfinished": bool(recent and recent[0].outcome is None),
             "lease": ledger.leases.current(name),
+            "alerts_pending": len(ledger.outbox.recent(name, 1_000, status=PENDING)),
         }
+
+    def alerts(self, limit: int = 20) -> list[Delivery]:
+        """The latest alerts and what has become of them, newest first."""
+        return list(self.ports.ledger.outbox.recent(self.config.project.name, limit))
+
+    def deliver_alerts(self) -> list[Delivery]:
+        """Try now to send every alert that is pending; returns what has become of them."""
+        return deliver(self.ports, self.config)
+
+    def try_alerts(self) -> dict[str, str]:
+        """Send a test to everybody who is set up; returns for each why it was not reached, empty where it was."""
+        return try_out(self.ports, self.config)
 
     def history(self, limit: int = 20) -> list[Cycle]:
         """The latest cycles, newest first."""
@@ -188,6 +217,17 @@ class Project:
 
         return tell(self.cycle(id))
 
+    def monitor(self, *, check_now: bool = False, limit: int = 10) -> tuple[Cycle, list[Cycle]]:
+        """The latest judgement, and those before it, the oldest first; nothing is trained.
+
+        With `check_now` what lies in the inbox is judged now, however little it is, and the reports are written; the ledger, the
+        data files and the registry stay as they are. Raises `NotFound` when nothing was judged yet.
+        """
+        from keepfit.verbs.looking import look
+
+        with contextlib.closing(self._for_rehearsal()) as ports:
+            return look(ports, self.config, check_now=check_now, limit=limit)
+
     def register(self, model: str | Path, *, trust_pickle: bool = False) -> Cycle:
         """Make a model from elsewhere a version with baseline metrics; the champion, when there is none yet.
 
@@ -198,21 +238,21 @@ class Project:
 
         path = Path(model)
         loaded = self.ports.read_model(path, trust_pickle)
-        with self._alone():
+        with self._telling(), self._alone():
             return register(loaded, path.name, file_hash(path), self.ports, self.config)
 
     def promote(self, version: str, reason: str) -> Promotion:
         """Point the alias to a version by hand, through the journal. Raises `NotFound`, `AliasMoved`."""
         from keepfit.promotion import promote_by_hand
 
-        with self._alone():
+        with self._telling(), self._alone():
             return promote_by_hand(version, reason, self.ports, self.config)
 
     def rollback(self, reason: str) -> Promotion:
         """Point the alias back to the version before the last promotion. Raises `NotFound` when there was none."""
         from keepfit.promotion import roll_back
 
-        with self._alone():
+        with self._telling(), self._alone():
             return roll_back(reason, self.ports, self.config)
 
     def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import secrets
 
+from keepfit.alerting import moved
 from keepfit.config import Config
+from keepfit.courier import tell
 from keepfit.errors import AliasMoved, LeaseLost, NotFound
 from keepfit.ports import Ports
 from keepfit.records import JournalEntry, ModelVersion, Promotion
@@ -33,6 +35,8 @@ def move_alias(id: str, promotion: Promotion, ports: Ports, config: Config) -> P
     except (AliasMoved, NotFound):  # it points elsewhere, or the version was deleted
         journal.settle(project, id, "abandoned", ports.lease)
         raise
+    cycle = id if ports.ledger.cycles.load(project, id) else None  # none for a move by a person
+    tell([moved(wanted, id, cycle, project, ports.clock.now())], ports, config)
     try:
         journal.settle(project, id, "done", ports.lease)
     except LeaseLost:

@@ -147,8 +147,9 @@ class BatchValidation:
     passed: bool
     quality: float  # 0 to 100; the formula is in stages/validate.py
     rows: int
-    labelled: int  # rows with a label
-    findings: tuple[Finding, ...] = ()  # why it did not pass
+    labelled: int  # rows with a label, of those that go on
+    dropped: int = 0  # rows that went to quarantine while the others go on
+    findings: tuple[Finding, ...] = ()  # why it did not pass; where it passed, why rows were dropped
     notes: tuple[str, ...] = ()  # what was seen and is no reason to stop: extra columns, blank rows
 
 
@@ -423,6 +424,7 @@ class Cycle:
     released: str | None = None  # what the release stage did; None: not reached
     archived: tuple[str, ...] = ()  # ids of the batches moved to the archive
     provenance: Provenance | None = None
+    notes: tuple[str, ...] = ()  # what went wrong without stopping it, such as a report that could not be written
     timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
 
 
@@ -496,11 +498,12 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What has become of an alert in the outbox."""
+    """What has become of an alert to one receiver in the outbox."""
 
     alert: Alert
+    receiver: str  # who is told, as `Notifier.receivers` names them; empty for an alert that is for nobody
     status: str  # pending, sent, suppressed
-    attempts: int = 0
+    attempts: int = 0  # counts the claims too: who was overtaken settles nothing
     not_before: datetime | None = None  # when it may be tried next
     sent_at: datetime | None = None
     reason: str = ""  # why it was suppressed, or how the last attempt failed

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from keepfit.column_order import out_of_order
 from keepfit.config import Config
-from keepfit.contract import NULL_WORDS, conform, examples, infer, without_blank_rows
+from keepfit.contract import NULL_WORDS, examples, infer, read_cells, without_blank_rows
 from keepfit.errors import ConfigError
-from keepfit.ports import Ports
+from keepfit.ports import Fault, Ports
 from keepfit.records import Batch, Finding
 from keepfit.settings import Column
+
+ROW, REASON = "__row", "__reason"  # of rows that were set aside: their number below the header, and why
 
 
 @dataclass(frozen=True, kw_only=True)
 class TypedRows:
-    """One batch as its contract promises it. `frame` has no target; `truth` is as long as `frame`."""
+    """One batch as its contract promises it. `frame` has no target; `truth` is as long as `frame`, and so is `raw`."""
 
     frame: pl.DataFrame
     truth: pl.Series
-    findings: tuple[Finding, ...]
+    faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+    raw: pl.DataFrame  # the cells as they are in the file, blank rows left out
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(fault.finding for fault in self.faults)
+
+    def at(self, rows: pl.Series) -> TypedRows:
+        """Those where `rows`, Boolean, is true; what was found in the others is left behind."""
+        return replace(self, frame=self.frame.filter(rows), truth=self.truth.filter(rows), raw=self.raw.filter(rows), faults=())
 
 
 def contract_of(ports: Ports, config: Config) -> dict[str, Column] | None:
@@ -56,10 +68,9 @@ def keep_classes(batches: Iterable[Batch], ports: Ports, config: Config) -> None
     if config.data.columns or config.data.labels or config.project.task != "classification" or ports.store.facts("classes"):
         return
     found: set[str] = set()
+    columns = contract_of(ports, config) or {}
     for batch in batches:
-        raw = ports.inbox.read(batch)
-        if config.data.target in raw.columns:
-            found |= set(label_text(raw[config.data.target]).drop_nulls())
+        found |= set(read_typed(batch, columns, ports, config).truth.drop_nulls())
     if len(found) > 1:
         ports.store.save("classes", pl.DataFrame(), {"values": sorted(found)})
 
@@ -85,7 +96,15 @@ def check_named_columns(columns: Mapping[str, Column], config: Config) -> None:
 
 
 def read_typed(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> TypedRows:
-    """Read a batch and give every column its promised type. Raises `DataError` when the file cannot be parsed."""
+    """A batch's rows in their promised types, without those that were set aside. Raises `DataError` when the file cannot be
+    parsed."""
+    typed = read_whole(batch, columns, ports, config)
+    aside = rows_aside(batch, typed.frame.height, ports)
+    return typed if aside is None else typed.at(~aside)
+
+
+def read_whole(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> TypedRows:
+    """The same with all rows of the file that are not blank."""
     raw = ports.inbox.read(batch)
     filled = without_blank_rows(raw)
     notes = []
@@ -94,13 +113,43 @@ def read_typed(batch: Batch, columns: Mapping[str, Column], ports: Ports, config
     extra = [name for name in filled.columns if name not in columns and name != config.data.target]
     if extra:
         notes.append(f"columns that the contract does not name: {', '.join(extra)}")
+    order = out_of_order(filled.columns, columns) if config.validation.ordered else None
+    misplaced = [Fault(finding=order)] if order else []
     inputs = {name: column for name, column in columns.items() if name != config.data.target}
-    frame, findings = conform(filled, inputs)
-    truth, label_findings = _labels(filled, columns.get(config.data.target), config)
-    return TypedRows(frame=frame, truth=truth, findings=(*findings, *label_findings), notes=tuple(notes))
+    frame, faults = read_cells(filled, inputs)
+    truth, label_faults = _labels(filled, columns.get(config.data.target), config)
+    return TypedRows(frame=frame, truth=truth, faults=(*misplaced, *faults, *label_faults), notes=tuple(notes), raw=filled)
 
 
-def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple[pl.Series, list[Finding]]:
+def rows_aside(batch: Batch, height: int, ports: Ports) -> pl.Series | None:
+    """Which of the batch's rows were set aside: Boolean, one for each of its `height` rows; None where nothing was.
+
+    They are for good, as the side of every row is: whatever reads the batch later, under whichever settings, leaves out the
+    same."""
+    name = _aside_name(batch)
+    if ports.store.facts(name) is None:
+        return None
+    positions = ports.store.load([name])["row"]
+    return pl.int_range(height, eager=True).is_in(positions.implode())
+
+
+def set_rows_aside(batch: Batch, rows: pl.Series, reasons: pl.Series, typed: TypedRows, ports: Ports) -> None:
+    """Keep which `rows` (Boolean) of a batch are left out from now on, and write them with their `reasons` into the quarantine;
+    or find both done."""
+    name = _aside_name(batch)
+    found = pl.DataFrame({"row": rows.arg_true().cast(pl.Int64), "reason": reasons.filter(rows)})
+    ports.store.save(name, found, {"batch": batch.id, "rows": found.height, "of": len(rows)})
+    kept = ports.store.load([name])  # what was kept first holds, also where the settings have changed since
+    own = [(kept["row"] + 1).alias(ROW), kept["reason"].alias(REASON)]
+    cells = [series for series in typed.raw[kept["row"].to_list()] if series.name not in (ROW, REASON)]
+    ports.inbox.set_aside(batch, pl.DataFrame([*own, *cells]))
+
+
+def _aside_name(batch: Batch) -> str:
+    return f"aside-{batch.id}"
+
+
+def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple[pl.Series, list[Fault]]:
     """The labels as classes or numbers; null where a row has none. Nothing becomes a class that was not named one."""
     target = config.data.target
     number = config.project.task == "regression"
@@ -111,20 +160,20 @@ def _labels(frame: pl.DataFrame, column: Column | None, config: Config) -> tuple
         missing = Finding(
             check="column", column=target, expected="the target column", found=", ".join(frame.columns[:12]), rows=frame.height
         )
-        return nothing, [missing]
+        return nothing, [Fault(finding=missing, cells=pl.repeat(value=True, n=frame.height, eager=True))]
     if number:
         promised = (column or Column(type="number")).model_copy(update={"type": "number"})
-        typed, findings = conform(frame.select(target), {target: promised})
+        typed, faults = read_cells(frame.select(target), {target: promised})
         truth = typed[target]
     else:
-        truth, findings = _classes(frame[target], column, config)
+        truth, faults = _classes(frame[target], column, config)
     blank = label_text(frame[target], _named(column, config)).is_null()
     if config.validation.on_blank_label == "error" and blank.any():
-        findings.append(_label_finding(frame[target], blank, "a label in every row", "without one"))
-    return truth, findings
+        faults.append(_label_fault(frame[target], blank, "a label in every row", "without one"))
+    return truth, faults
 
 
-def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.Series, list[Finding]]:
+def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.Series, list[Fault]]:
     text = label_text(raw, _named(column, config))
     mapping = config.data.labels
     if mapping:
@@ -137,7 +186,7 @@ def _classes(raw: pl.Series, column: Column | None, config: Config) -> tuple[pl.
         return text, []
     unknown = truth.is_null() & text.is_not_null()
     if unknown.any() and config.validation.on_unknown_label == "error":
-        return truth, [_label_finding(raw, unknown, expected, "with another label")]
+        return truth, [_label_fault(raw, unknown, expected, "with another label")]
     return truth, []
 
 
@@ -165,9 +214,9 @@ def label_text(labels: pl.Series, named: Collection[str] = ()) -> pl.Series:
     return pl.select(pl.when(nothing).then(None).otherwise(text)).to_series().alias(labels.name)
 
 
-def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) -> Finding:
+def _label_fault(raw: pl.Series, bad: pl.Series, expected: str, found: str) -> Fault:
     count = int(bad.sum())
-    return Finding(
+    finding = Finding(
         check="label",
         column=raw.name,
         expected=expected,
@@ -175,3 +224,4 @@ def _label_finding(raw: pl.Series, bad: pl.Series, expected: str, found: str) ->
         rows=count,
         examples=examples(raw, bad),
     )
+    return Fault(finding=finding, cells=bad, apart=True)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -58,6 +59,17 @@ class Project(Section):
     """What is predicted: a class or a number."""
 
 
+_GOES_WITH = {  # promises that mean something for some types only
+    "minimum": ("number", "integer"),
+    "maximum": ("number", "integer"),
+    "pattern": ("text", "category", "integer"),
+    "min_length": ("text", "category"),
+    "max_length": ("text", "category"),
+    "max_age": ("datetime",),
+    "increasing": ("number", "integer", "datetime"),
+}
+
+
 class Column(Section):
     """What one column of the data promises."""
 
@@ -99,6 +111,11 @@ class Column(Section):
                 raise ValueError(f"pattern is not a regular expression: {error}") from None
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError("minimum is larger than maximum, so no value is allowed")
+        if self.min_length is not None and self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError("min_length is larger than max_length, so no text is allowed")
+        for promise, types in _GOES_WITH.items():
+            if getattr(self, promise) not in (None, False) and self.type not in types:
+                raise ValueError(f"{promise} goes with a column of type {' or '.join(types)}, found {self.type}")
         return self
 
 
@@ -373,6 +390,26 @@ class Promote(Section):
     """Floors for parts of the holdout."""
 
 
+ClassMetric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "brier_score",
+    "f1",
+    "f1_macro",
+    "f1_weighted",
+    "log_loss",
+    "precision",
+    "precision_macro",
+    "precision_weighted",
+    "recall",
+    "recall_macro",
+    "recall_weighted",
+]
+NumberMetric = Literal[
+    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error", "r2", "root_mean_squared_error"
+]
+
+
 class Tracking(Section):
     url: str = "sqlite:///.keepfit/mlflow.db"
     """MLflow tracking and registry: a database or a server."""
@@ -386,20 +423,32 @@ class Tracking(Section):
     """Name of the runs in which a champion was judged."""
     training_run: str = "ModelRetraining"
     """Name of the runs in which a challenger was trained."""
+    further_metrics: tuple[Literal[ClassMetric, NumberMetric], ...] = ()
+    """Metrics that are logged with a version's verdict beside train.metric, for people to look at; they decide nothing."""
     trusted_types: tuple[str, ...] = ()
     """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
+
+
+def _time_zone(name: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("there is no such time zone: expected a name such as 'Europe/Berlin' or 'UTC'") from None
+    return name
 
 
 class Alerts(Section):
     events: tuple[Event, ...] = tuple(Event)
     """What people are told of."""
-    min_severity: Severity = Severity.WARNING
+    min_severity: Severity = Severity.INFO
     """The least severity that is sent: info, warning or critical."""
     cooldown: Duration = timedelta(hours=12)
     """The same event is not told again for this long, unless it has become more severe or was over meanwhile."""
     quiet_hours: str = Field(default="", pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$|^$")
     """'22:00-07:00': what is not critical waits until they are over."""
-    time_zone: str = "UTC"
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     """Time zone of the quiet hours, such as 'Europe/Berlin'."""
     timeout: Duration = timedelta(seconds=10)
     """A receiver that has not answered for this long is tried again later."""

@@ -5,4 +5,4 @@ from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
-pytest.register_assert_rewrite("keepfit.testing.ledger_contract")
+pytest.register_assert_rewrite("keepfit.testing.ledger_contract", "keepfit.testing.outbox_contract")

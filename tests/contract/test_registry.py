@@ -149,8 +149,9 @@ def client(database: str) -> Any:
 
 
 def test_all_of_a_registration_is_in_mlflow(database: str, client: Any, tmp_path: Path) -> None:
-    files = {"code/features.py": "x = 1\n", PROFILE_PATH: "{}"}
-    made = open_mlflow(database, tmp_path / "art").register(registration("c1", files=files))
+    files = {"code/features.py": "x = 1\n"}
+    whole = registration("c1", files=files, profile=lambda model: "{}")
+    made = open_mlflow(database, tmp_path / "art").register(whole)
     run = client.get_run(made.run_id)
     assert run.info.run_name == "ModelRetraining"
     assert run.info.status == "FINISHED"

@@ -92,6 +92,23 @@ class InboxFiles:
             ) from error
         return moved
 
+    def set_aside(self, batch: Batch, rows: pl.DataFrame) -> str:
+        columnar = Path(batch.name).suffix.lower() != ".csv"
+        content = _as_parquet(rows) if columnar else _as_csv(rows, self._data.delimiter)
+        relative = Path(batch.name + (".rows.parquet" if columnar else ".rows.csv"))
+        taken = relative.with_name(f"{batch.name.rpartition('/')[2]}.{batch.id[:12]}.rows{relative.suffix}")
+        try:
+            for name in (relative, taken):
+                target = self._folders[Place.QUARANTINE] / name
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _write(target, content)
+                if target.read_bytes() == content:
+                    return name.as_posix()
+        except OSError as error:
+            raise Unavailable(f"{target} cannot be written: {error.strerror}. Nothing is lost; run again.") from error
+        return taken.as_posix()  # it was mended by hand meanwhile
+
     def _move(self, batch: Batch, to: Place) -> Batch:
         name = self._name_in(to, batch)
         target = self._folders[to] / name
@@ -137,7 +154,7 @@ class InboxFiles:
                 for name in names:
                     path = Path(parent, name)
                     relative = path.relative_to(folder).as_posix()
-                    if _is_data(name):
+                    if _is_data(name) and not (place is Place.QUARANTINE and _holds_rows(name)):
                         try:
                             status = path.stat()
                         except FileNotFoundError:
@@ -172,6 +189,11 @@ def _is_data(name: str) -> bool:
     return lowered.endswith(SUFFIXES) and not name.startswith(".")
 
 
+def _holds_rows(name: str) -> bool:
+    """Whether it holds rows that were set aside, of a batch that lies elsewhere."""
+    return name.lower().endswith((".rows.csv", ".rows.parquet"))
+
+
 def _hash(path: Path) -> tuple[str, int]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
@@ -199,9 +221,24 @@ def _flush(path: Path) -> None:
 
 def _write_note(path: Path, batch: Batch, note: str) -> None:
     text = json.dumps({"file": batch.name, "batch": batch.id, "reason": note.splitlines()}, indent=2, ensure_ascii=False)
+    _write(path, (text + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def _as_csv(rows: pl.DataFrame, delimiter: str) -> bytes:
+    """With a byte order mark, so that it is read as UTF-8 whatever the settings say of other files."""
+    return b"\xef\xbb\xbf" + rows.write_csv(separator=delimiter).encode()
+
+
+def _as_parquet(rows: pl.DataFrame) -> bytes:
+    content = io.BytesIO()
+    rows.write_parquet(content)
+    return content.getvalue()
 
 
 # ------------------------------------------------------------------------------------------------------------- parsing

@@ -110,9 +110,10 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]],
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
-def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert the row unless its key is there; waits for another process that is about to insert it."""
-    connection.execute(_inserter(connection)(table).on_conflict_do_nothing(), row)
+def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert the row unless its key is there, and return whether it was; waits for another process that is about to insert it."""
+    insert = _inserter(connection)(table).on_conflict_do_nothing().inline()
+    return connection.execute(insert, row, execution_options={"preserve_rowcount": True}).rowcount > 0
 
 
 def _inserter(connection: Connection) -> Any:

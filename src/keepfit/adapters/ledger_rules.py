@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from keepfit.codec import time_text
 from keepfit.errors import LeaseHeld, LeaseLost
-from keepfit.records import Batch, Cycle, Lease, Outcome, Training
+from keepfit.records import Batch, Cycle, Delivery, Lease, Outcome, Training
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 SETTLED = ("done", "abandoned")
+DELIVERY = ("pending", "sent", "suppressed")
 
 
 def training(cycle: Cycle) -> Training | None:
@@ -65,6 +66,12 @@ def check_status(id: str, before: str, status: str) -> None:
         raise ValueError(f"{status!r} is not one of {', '.join(SETTLED)}")
     if before in SETTLED and before != status:
         raise ValueError(f"promotion {id} is {before} and cannot become {status}")
+
+
+def check_delivery(delivery: Delivery) -> None:
+    """Raises `ValueError` for an unknown status."""
+    if delivery.status not in DELIVERY:
+        raise ValueError(f"{delivery.status!r} is not one of {', '.join(DELIVERY)}")
 
 
 def lease_held(lease: Lease) -> LeaseHeld:

@@ -48,6 +48,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         "create index keepfit_promotions_by_number on keepfit_promotions (project, number)",
         "create index keepfit_promotions_unsettled on keepfit_promotions (project, number) where status = 'intended'",
     ),
+    (
+        """create table keepfit_alerts (
+            number {number}, project {text} not null, key {text} not null, receiver {text} not null, event {text} not null,
+            subject {text} not null, status {text} not null, attempts bigint not null, not_before {text}, claimed_until {text},
+            sent_at {text}, reason {text} not null, alert text not null, unique (project, key, receiver))""",
+        "create index keepfit_alerts_by_number on keepfit_alerts (project, number)",
+        "create index keepfit_alerts_by_event on keepfit_alerts (project, event, subject, number)",
+        "create index keepfit_alerts_pending on keepfit_alerts (project, receiver, number) where status = 'pending'",
+    ),
 )
 
 _metadata = MetaData()
@@ -80,6 +89,14 @@ promotions = Table(
     _metadata,
     Column("number", Integer, primary_key=True),
     *(Column(key, String) for key in ("project", "id", "status", "at", "promotion")),
+)
+alerts = Table(
+    "keepfit_alerts",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    *(Column(key, String) for key in ("project", "key", "receiver", "event", "subject", "status")),
+    Column("attempts", BigInteger),
+    *(Column(key, String) for key in ("not_before", "claimed_until", "sent_at", "reason", "alert")),
 )
 schema = Table("keepfit_schema", MetaData(), Column("version", Integer))
 

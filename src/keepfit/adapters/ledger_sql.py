@@ -9,6 +9,7 @@ from keepfit.adapters.ledger_cycles import SqlCycles
 from keepfit.adapters.ledger_database import Database
 from keepfit.adapters.ledger_journal import SqlJournal
 from keepfit.adapters.ledger_leases import SqlLeases
+from keepfit.adapters.ledger_outbox import SqlOutbox
 from keepfit.adapters.ledger_schema import MIGRATIONS, Migration, migrate
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class SqlLedger:
         self.cycles = SqlCycles(database)
         self.batches = SqlBatches(database)
         self.journal = SqlJournal(database)
+        self.outbox = SqlOutbox(database)
 
     def close(self) -> None:
         """Give the connections back."""

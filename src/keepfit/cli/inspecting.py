@@ -55,6 +55,8 @@ def status(project: ProjectOption = Path(), json: JsonOption = False, verbose: V
     if cycle is not None:
         ended = cycle.outcome.value if cycle.outcome else f"unfinished after {cycle.stage}"
         fact(f"last      {cycle.id} {ended}: {cycle.reason}")
+    if now["alerts_pending"]:
+        fact(f"alerts    {now['alerts_pending']} not sent yet; `keepfit alerts` says why")
     if lease is not None:
         fact(f"running   {lease.holder} since {_time(lease.since)}")
 

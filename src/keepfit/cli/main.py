@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from keepfit.cli import inspecting, models, running, starting
+from keepfit.cli import alerting, drifting, inspecting, models, monitoring, running, starting
 
 # Neither keepfit nor a library it uses reports to anybody.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -31,10 +31,13 @@ app.command()(running.run)
 app.command()(inspecting.status)
 app.command()(inspecting.history)
 app.command()(inspecting.explain)
+app.command()(monitoring.monitor)
+app.command()(alerting.alerts)
 app.command()(models.register)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(starting.simulate)
+app.command()(drifting.drift)
 
 
 @app.callback(invoke_without_command=True)

@@ -25,6 +25,7 @@ from keepfit.records import (
 from keepfit.stages import Stop
 from keepfit.stats.compare import Comparison, Flips, flips, spent_alpha
 from keepfit.stats.compare import compare as through_gate
+from keepfit.stats.metrics import reported
 from keepfit.stats.resample import interval
 from keepfit.stats.slices import compare_slices, meets
 from keepfit.stats.units import independent, value
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-REASONS_TO_REPLACE = {"floor", "degradation", "age", "schedule", "forced"}  # what non_inferior accepts as one
+REASONS_TO_REPLACE = {"floor", "degradation", "drift", "estimate", "age", "schedule", "forced"}  # what non_inferior accepts as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def compare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     verdict = _verdict(rows, challenger, incumbent, champion, cycle, ports, config)
     if champion is not None and note:
         verdict = _without_comparison(verdict, note, champion, config)
-    _annotate(cycle.candidate, verdict, challenger, ports, config)
+    _annotate(cycle.candidate, verdict, challenger, rows, ports, config)
     cycle = replace(cycle, verdict=verdict)
     if verdict.passed:
         return cycle
@@ -125,10 +126,7 @@ def _statistics(
     rows: pd.DataFrame, predictions: Predictions, ports: Ports, config: Config, mask: np.ndarray | None = None
 ) -> Statistics:
     if mask is not None:
-        rows = rows[mask].reset_index(drop=True)
-        probabilities = None if predictions.probabilities is None else predictions.probabilities[mask]
-        decision = None if predictions.decision is None else predictions.decision[mask]
-        predictions = Predictions(predictions.values[mask], probabilities, predictions.classes, decision)
+        rows, predictions = rows[mask].reset_index(drop=True), predictions.of(mask)
     return ports.metric.statistics(rows[TRUTH].to_numpy(), predictions, groups_of(rows, config), for_metric(rows))
 
 
@@ -321,7 +319,9 @@ def _baseline(rows: pd.DataFrame, cycle: Cycle, ports: Ports, config: Config) ->
     return value(_statistics(rows, predictions, ports, config))
 
 
-def _annotate(candidate: Candidate, verdict: Verdict, challenger: Judged | None, ports: Ports, config: Config) -> None:
+def _annotate(
+    candidate: Candidate, verdict: Verdict, challenger: Judged | None, rows: pd.DataFrame, ports: Ports, config: Config
+) -> None:
     """Write the verdict on the version, where people look: its numbers, and the reference for later judgements."""
     metrics = {
         f"holdout_{verdict.metric}": verdict.challenger,
@@ -335,6 +335,8 @@ def _annotate(candidate: Candidate, verdict: Verdict, challenger: Judged | None,
         tags[Tag.VALUE.value] = repr(verdict.challenger)
         spread = interval(challenger.statistics, config.monitor.level, config.promote.resamples, config.train.seed)
         tags |= _spread_tags(spread)
+        further = reported(config.tracking.further_metrics, rows[TRUTH].to_numpy(), challenger.predictions, config.train.positive)
+        metrics |= {f"holdout_{name}": number for name, number in further.items()}
     ports.registry.annotate(candidate.version, {name: number for name, number in metrics.items() if number is not None}, tags)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from keepfit.config import Config
-from keepfit.ports import Ports, Registration, Trained
+from keepfit.drifting import reference_of
+from keepfit.ports import Model, Ports, Registration, Trained
 from keepfit.prepared import FILE, features_of, fingerprint, labelled, load_rows, no_rows, training_set
 from keepfit.records import Batch, Candidate, Cycle, Place
 from keepfit.versions import Tag
@@ -41,6 +42,7 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
             metrics=_metrics(trained, ports.metric.name),
             tags=_tags(trained_on, cycle, used, ports, config),
             files={f"code/{name}": text for name, text in ports.code.sources().items()},
+            profile=(lambda model: _profile(model, rows, used, ports, config)) if config.monitor.drift.enabled else None,
         )
     )
     candidate = Candidate(
@@ -64,6 +66,13 @@ def _reference(rows: pd.DataFrame) -> pl.DataFrame:
     """The rows that stand for what the model was trained on: all, or an evenly spaced part of them."""
     step = max(1, -(-len(rows) // REFERENCE_ROWS))
     return pl.from_pandas(rows.iloc[::step].drop(columns=[FILE]))
+
+
+def _profile(model: Model, rows: pd.DataFrame, used: Sequence[Batch], ports: Ports, config: Config) -> str:
+    """What new rows will be held against: the rows it was trained on, and its answers on those it has not seen."""
+    mine = rows[rows[FILE].isin({batch.id for batch in used})]
+    held_out = load_rows(used, ports.code, ports, config, holdout=True)
+    return reference_of(mine if len(mine) else rows, held_out, model, ports, config).text()
 
 
 def _parameters(trained: Trained, batches: Sequence[Batch], config: Config) -> Mapping[str, str]:

@@ -1,9 +1,7 @@
 """Hold every new batch against the column contract, before anything looks at it; what does not keep it goes to quarantine.
 
-The quality score of a batch is 100 x (share of sound cells in its worst column) x (1 - copies), where copies is the share of
-its rows that repeat another row of the batch, less one half: rows may repeat, but not most of them. A cell is unsound when it
-cannot be read as its column promises, breaks a rule of the contract, or is empty beyond the allowed share. A missing column
-scores 0, and so does a file that cannot be read.
+With `validate.quarantine = "rows"` a batch in which only single rows are at fault loses these and goes on; the quality score
+(`keepfit.quality`) says whether enough of it is sound.
 """
 
 from __future__ import annotations
@@ -11,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import polars as pl
+
 from keepfit.config import Config
 from keepfit.errors import DataError
-from keepfit.ports import Ports
+from keepfit.ports import Checked, Fault, Look, Ports
+from keepfit.prepared import split_name
+from keepfit.quality import copies, quality, unsound_rows, unusual_size
 from keepfit.records import (
     Action,
     Batch,
@@ -27,7 +29,17 @@ from keepfit.records import (
     Signal,
     Validation,
 )
-from keepfit.rows import TypedRows, check_named_columns, contract_of, infer_contract, keep_classes, keep_contract, read_typed
+from keepfit.rows import (
+    TypedRows,
+    check_named_columns,
+    contract_of,
+    infer_contract,
+    keep_classes,
+    keep_contract,
+    read_whole,
+    rows_aside,
+    set_rows_aside,
+)
 from keepfit.setting_aside import set_aside
 from keepfit.settings import Column
 from keepfit.stages import Stop
@@ -90,56 +102,120 @@ def _unreadable(batch: Batch, error: DataError) -> BatchValidation:
 
 def _validate_batch(batch: Batch, columns: Mapping[str, Column], ports: Ports, config: Config) -> BatchValidation:
     try:
-        typed = read_typed(batch, columns, ports, config)
+        typed = read_whole(batch, columns, ports, config)
     except DataError as error:
         return _unreadable(batch, error)
-    findings = _findings(typed, columns, ports, config)
-    quality = _quality(typed, findings, columns)
-    if not findings and quality < config.validation.min_quality:
-        wanted = f"a quality of {config.validation.min_quality:g} or more"
-        findings = [Finding(check="quality", column=None, expected=wanted, found=f"{quality:.1f}", rows=typed.frame.height)]
+    found = _of_the_file(batch, typed, columns, ports, config)
+    checked = _held_against(typed, batch.name, found, columns, ports, config)
+    faults, notes = [*found, *checked.faults], [*typed.notes, *checked.notes]
+    score = quality(typed.frame, faults, columns)
+    aside, against = _aside(batch, typed, faults, ports, config)
+    if not against and score < config.validation.min_quality:
+        against = [_too_poor(typed, score, faults, columns, config)]
+    if not against and aside.any():
+        rest = _held_against(typed.at(~aside), f"{batch.name}, the rest", (), columns, ports, config)
+        against, notes = list(rest.faults), [*notes, *rest.notes]
+    if not against and aside.any():
+        set_rows_aside(batch, aside, _reasons(faults, aside), typed, ports)
+    labels = typed.truth if against else typed.truth.filter(~aside)
     return BatchValidation(
         batch=batch.id,
         name=batch.name,
-        passed=not findings,
-        quality=round(quality, 2),
+        passed=not against,
+        quality=round(score, 2),
         rows=typed.frame.height,
-        labelled=typed.truth.len() - typed.truth.null_count(),
-        findings=tuple(findings),
-        notes=typed.notes,
+        labelled=labels.len() - labels.null_count(),
+        dropped=0 if against else int(aside.sum()),
+        findings=tuple(dict.fromkeys(fault.finding for fault in (*faults, *against))),
+        notes=tuple(notes),
     )
 
 
-def _findings(typed: TypedRows, columns: Mapping[str, Column], ports: Ports, config: Config) -> list[Finding]:
+def _of_the_file(batch: Batch, typed: TypedRows, columns: Mapping[str, Column], ports: Ports, config: Config) -> Sequence[Fault]:
+    """What is wrong before the values are looked at: unreadable cells, columns and the number of rows."""
     if typed.frame.height == 0:
-        return [Finding(check="rows", column=None, expected="rows below the header", found="none", rows=0)]
-    findings = list(typed.findings)
-    if config.data.prepare is None and not any(column.feature for column in columns.values()):
-        findings.append(Finding(check="columns", column=None, expected="at least one feature column", found="none", rows=0))
+        return [Fault(finding=Finding(check="rows", column=None, expected="rows below the header", found="none", rows=0))]
+    faults = list(typed.faults)
+    features = [name for name, column in columns.items() if column.feature and name != config.data.target]
+    if config.data.prepare is None and not features:
+        none = Finding(check="columns", column=None, expected="at least one feature column", found="none", rows=0)
+        faults.append(Fault(finding=none))
+    if features and all(typed.frame[name].null_count() == typed.frame.height for name in features):
+        empty = Finding(check="columns", column=None, expected="values in the features", found="none", rows=typed.frame.height)
+        faults.append(Fault(finding=empty, cells=pl.repeat(value=True, n=typed.frame.height, eager=True)))
     extra = next((note for note in typed.notes if note.startswith("columns that")), None)
     if extra and config.validation.extra_columns == "error":
-        findings.append(Finding(check="columns", column=None, expected="only the contract's columns", found=extra, rows=0))
-    target = columns.get(config.data.target)
-    missing = {finding.column for finding in typed.findings if finding.check == "column"}
-    checked = {name: column for name, column in columns.items() if name != config.data.target and name not in missing}
-    frame = typed.frame
-    if target is not None and config.project.task == "regression":
-        frame, checked = frame.with_columns(typed.truth), {**checked, config.data.target: target}
-    return findings + list(ports.checker.check(frame, checked))
+        only = Finding(check="columns", column=None, expected="only the contract's columns", found=extra, rows=0)
+        faults.append(Fault(finding=only))
+    size = unusual_size(typed.frame.height, config.validation.rows, _usual_sizes(batch, ports, config))
+    return [*faults, Fault(finding=size)] if size else faults
 
 
-def _quality(typed: TypedRows, findings: Sequence[Finding], columns: Mapping[str, Column]) -> float:
-    """The score described at the top of this file, 0 to 100."""
+def _usual_sizes(batch: Batch, ports: Ports, config: Config) -> Sequence[int]:
+    """The rows of the good batches that are known, by arrival."""
+    if config.validation.rows.factor is None:
+        return ()
+    known = ports.ledger.batches.in_state(config.project.name, BatchState.JUDGED, BatchState.ARCHIVED)
+    return [each.rows for each in known if each.rows is not None and each.id != batch.id]
+
+
+def _held_against(
+    typed: TypedRows, name: str, found: Sequence[Fault], columns: Mapping[str, Column], ports: Ports, config: Config
+) -> Checked:
+    """What the checker says of the columns that are there. Labels are settled before, but for those that are numbers."""
+    if typed.frame.height == 0:
+        return Checked()
+    target, there = config.data.target, set(typed.raw.columns)
+    checked = {column: columns[column] for column in columns if column in there}
+    if config.project.task != "regression":
+        checked.pop(target, None)
+    frame = typed.frame.with_columns(typed.truth.alias(target))
+    return ports.checker.check(frame, checked, Look(name=name, now=ports.clock.now(), found=found))
+
+
+def _aside(batch: Batch, typed: TypedRows, faults: Sequence[Fault], ports: Ports, config: Config) -> tuple[pl.Series, list[Fault]]:
+    """The rows that are set aside, and the faults for which that is no remedy."""
+    before = rows_aside(batch, typed.frame.height, ports)
+    nothing = pl.repeat(value=False, n=typed.frame.height, eager=True)
+    if config.validation.quarantine == "batch":
+        return nothing if before is None else before, list(faults)
+    aside = unsound_rows(typed.frame.height, faults)
+    against = [fault for fault in faults if not fault.apart]
+    settled = before is not None or ports.store.facts(split_name(batch)) is not None
+    if not settled or against:
+        return aside, against
+    before = nothing if before is None else before
+    more = aside & ~before
+    if more.any():
+        wanted = "no bad rows beyond those that were set aside when the batch was first looked at"
+        against = [Fault(finding=Finding(check="rows", column=None, expected=wanted, found=f"{more.sum()}", rows=int(more.sum())))]
+    return before, against
+
+
+def _too_poor(typed: TypedRows, score: float, faults: Sequence[Fault], columns: Mapping[str, Column], config: Config) -> Fault:
     rows = typed.frame.height
-    if not rows:
-        return 0.0
-    broken: dict[str, int] = {}
-    for finding in findings:
-        if finding.column is not None:
-            broken[finding.column] = broken.get(finding.column, 0) + (rows if finding.check == "column" else finding.rows)
-    worst = min((1 - min(rows, count) / rows for count in broken.values()), default=1.0)
-    copies = 1 - typed.frame.n_unique() / rows if len(columns) > 1 else 0.0
-    return 100 * worst * (1 - max(0.0, copies - 0.5))
+    unsound, repeated = unsound_rows(rows, faults).sum(), round(rows * copies(typed.frame, columns))
+    finding = Finding(
+        check="quality",
+        column=None,
+        expected=f"a quality of {config.validation.min_quality:g} or more (validate.min_quality)",
+        found=f"{score:.1f}: of {rows} rows {unsound} are unsound and {repeated} repeat another",
+        rows=rows,
+    )
+    return Fault(finding=finding)
+
+
+def _reasons(faults: Sequence[Fault], aside: pl.Series) -> pl.Series:
+    """For every row why it is set aside; its cells stand beside it."""
+    said = [
+        pl.select(pl.when(fault.cells).then(pl.lit(f"{fault.finding.column}: expected {fault.finding.expected}"))).to_series()
+        for fault in faults
+        if fault.cells is not None
+    ]
+    if not said:
+        return pl.Series([""] * len(aside), dtype=pl.String)
+    named = [series.alias(str(number)) for number, series in enumerate(said)]
+    return pl.DataFrame(named).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
 
 
 def _quarantine(batch: Batch, result: BatchValidation, ports: Ports) -> Batch:
@@ -155,7 +231,7 @@ def _enough(cycle: Cycle, good: Sequence[BatchValidation], config: Config) -> bo
     """Whether what is left would have started a cycle."""
     if cycle.forced or any(batch.place is Place.ARCHIVE for batch in cycle.batches):
         return len(good) > 0
-    return len(good) >= config.data.min_batches and sum(result.rows for result in good) >= config.data.min_rows
+    return len(good) >= config.data.min_batches and sum(result.rows - result.dropped for result in good) >= config.data.min_rows
 
 
 def _summary(checked: Sequence[BatchValidation], config: Config) -> str:

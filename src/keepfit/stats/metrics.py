@@ -16,7 +16,7 @@ A name with `neg_` before it, such as `neg_mean_absolute_error`, is the same num
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from keepfit.ports import Metric, Predictions
 
-__all__ = ["BuiltIn", "FunctionStatistics", "MeanOverGroups", "SumStatistics", "builtin", "names", "value"]
+__all__ = ["BuiltIn", "FunctionStatistics", "MeanOverGroups", "SumStatistics", "builtin", "names", "reported", "value"]
 
 Gather = Callable[[np.ndarray, "Predictions", Units], np.ndarray]  # truth (n,), predictions, units -> sums (units, k)
 Finish = Callable[[np.ndarray], np.ndarray]  # sums (resamples, k) -> metric (resamples,)
@@ -85,6 +85,26 @@ def names() -> tuple[str, ...]:
     """Every name that `builtin` knows."""
     lower = [name for name, metric in _METRICS.items() if not metric.greater_is_better]
     return tuple(sorted([*_BINARY, *_METRICS, *(f"neg_{name}" for name in lower)]))
+
+
+def reported(wanted: Iterable[str], truth: np.ndarray, predictions: Predictions, positive: str | None = None) -> dict[str, float]:
+    """Several metrics of one model's `predictions` of `truth` (n,), by name.
+
+    What is undefined is left out, and so is what needs probabilities where the model gives none. Raises `ConfigError` for a name
+    that keepfit does not know, and for a metric of one class without `positive`.
+
+    >>> from keepfit.ports import Predictions
+    >>> reported(["accuracy", "f1_weighted"], np.array(["a", "b"]), Predictions(np.array(["a", "a"])))
+    {'accuracy': 0.5, 'f1_weighted': 0.3333333333333333}
+    """
+    found: dict[str, float | None] = {}
+    for name in wanted:
+        metric = builtin(name, positive)
+        if metric is None:
+            raise ConfigError(f"keepfit has no metric {name!r} of its own: expected one of {', '.join(names())}")
+        if name not in _OF_PROBABILITIES or predictions.probabilities is not None:
+            found[name] = value(metric.statistics(truth, predictions, None))
+    return {name: number for name, number in found.items() if number is not None}
 
 
 @dataclass(frozen=True)
@@ -275,6 +295,7 @@ def _error(name: str, gather: Gather, finish: Finish, worst: float = np.inf) -> 
     return BuiltIn(name, False, gather, finish, (0.0, worst))
 
 
+_OF_PROBABILITIES = ("log_loss", "brier_score")
 _SCORES = {"precision": (1, 0), "recall": (0, 1), "f1": (1, 1)}
 _BINARY = tuple(_SCORES)
 _METRICS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def compare_slices(
     """
     verdicts = []
     for column, values in columns.items():
-        names = np.array([_name(value) for value in np.asarray(values).tolist()], dtype=object)
+        names = named(values)
         for name in sorted(set(names)):
             mask = names == name
             if mask.sum() >= min_rows:
@@ -64,6 +65,48 @@ def compare_slices(
                 )
                 verdicts.append(verdict)
     return tuple(verdicts)
+
+
+def named(values: np.ndarray) -> np.ndarray:
+    """The slice of each row (n,), by its value as text.
+
+    >>> named(np.array(["a", None, 1.0], dtype=object)).tolist()
+    ['a', '(missing)', '1.0']
+    """
+    return np.array([_name(value) for value in np.asarray(values).tolist()], dtype=object)
+
+
+def quartered(values: np.ndarray, most: int = 6) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The slice of each row (n,) and the slices in their order: numbers by their quartiles, all else, and numbers of which there
+    are at most `most` different ones, by value.
+
+    A quartile's slice holds its upper end and not its lower. Where quartiles coincide, slices do.
+
+    >>> slices, order = quartered(np.array([1.0, 2, 3, 4, 5, 6, 7, np.nan]))
+    >>> slices.tolist()[:3], order
+    (['up to 2', 'up to 2', '2 to 4'], ('up to 2', '2 to 4', '4 to 6', 'above 6', '(missing)'))
+    """
+    values = np.asarray(values)
+    names = named(values)
+    if values.dtype.kind not in "iuf":
+        return names, (*sorted(set(names) - {MISSING}), *({MISSING} & set(names)))
+    filled = names != MISSING
+    different = np.unique(values[filled])
+    if len(different) <= most:
+        within = [f"{number:.15g}" for number in different]
+        names[filled] = np.array(within, dtype=object)[np.searchsorted(different, values[filled])]
+    else:
+        edges = np.unique(np.quantile(values[filled], [0.25, 0.5, 0.75], method="inverted_cdf"))
+        ends = _told_apart(edges)
+        within = [f"up to {ends[0]}", *(f"{low} to {high}" for low, high in pairwise(ends)), f"above {ends[-1]}"]
+        names[filled] = np.array(within, dtype=object)[np.searchsorted(edges, values[filled], side="left")]
+    return names, tuple(name for name in (*within, MISSING) if (names == name).any())
+
+
+def _told_apart(numbers: np.ndarray) -> list[str]:
+    """Numbers as text, with as few digits as tell them apart, at least four."""
+    texts = ([f"{number:.{digits}g}" for number in numbers] for digits in (4, 8, 17))
+    return next(each for each in texts if len(set(each)) == len(each))
 
 
 def _judge(before: float | None, after: float | None, sign: int, floor: float | None, max_loss: float | None) -> tuple[str, bool]:

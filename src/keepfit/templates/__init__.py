@@ -7,7 +7,7 @@ from pathlib import Path
 from keepfit.config import load
 from keepfit.errors import ConfigError
 
-NAMES = ("stem", "churn")
+NAMES = ("stem", "sentiment", "churn")
 _IGNORED = ("__pycache__", "__init__.py")
 
 

@@ -28,6 +28,7 @@ from keepfit.records import (
     Verdict,
 )
 from keepfit.testing.clock import SetClock
+from keepfit.testing.outbox_contract import OutboxContract
 
 if TYPE_CHECKING:
     from keepfit.ports import Ledger
@@ -37,7 +38,7 @@ PROJECT = "churn"
 PROMOTION = Promotion(alias="champion", from_version="3", to_version="4", reason="better", at=START)
 
 
-class LedgerContract:
+class LedgerContract(OutboxContract):
     """Run on every ledger. `ledger` is empty, and tells the time by `clock`."""
 
     @pytest.fixture
@@ -408,4 +409,5 @@ def everything(ledger: Ledger) -> tuple[object, ...]:
         ledger.batches.count(PROJECT),
         ledger.journal.entries(PROJECT),
         ledger.leases.current(PROJECT),
+        ledger.outbox.recent(PROJECT, 100),
     )

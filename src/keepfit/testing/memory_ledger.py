@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from keepfit.adapters import ledger_rules as rules
 from keepfit.codec import dumps, loads, time_text
 from keepfit.errors import NotFound
-from keepfit.records import Batch, BatchState, Cycle, JournalEntry, Lease, Outcome, Promotion, Training
+from keepfit.records import Batch, BatchState, Cycle, Delivery, Event, JournalEntry, Lease, Outcome, Promotion, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +27,7 @@ class MemoryLedger:
         self.batches = MemoryBatches()
         self.cycles = MemoryCycles(self.leases, self.batches)
         self.journal = MemoryJournal(self.leases)
+        self.outbox = MemoryOutbox(self.leases)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -194,6 +195,64 @@ class MemoryJournal:
 
     def _of(self, project: str) -> list[JournalEntry]:
         return [entry for (owner, _), entry in list(self._kept.items()) if owner == project]
+
+
+class MemoryOutbox:
+    """The port `Outbox`."""
+
+    def __init__(self, leases: MemoryLeases) -> None:
+        self._leases = leases  # for its clock
+        self._lock = RLock()
+        self._kept: dict[tuple[str, str, str], Delivery] = {}  # in the order they were put
+        self._claimed: dict[tuple[str, str, str], datetime] = {}  # until when
+
+    def put(self, delivery: Delivery) -> bool:
+        rules.check_delivery(delivery)
+        delivery = loads(Delivery, dumps(delivery))
+        with self._lock:
+            return self._kept.setdefault(_name(delivery), delivery) is delivery
+
+    def take(self, project: str, receiver: str, seconds: float, *, key: str | None = None) -> Delivery | None:
+        with self._lock:
+            now = self._leases.now()
+            for name, kept in self._kept.items():
+                ready = kept.alert.key == key if key else kept.not_before is None or kept.not_before <= now
+                claimed = self._claimed.get(name)
+                if (
+                    (name[0], name[2]) == (project, receiver)
+                    and kept.status == "pending"
+                    and ready
+                    and not (claimed and claimed > now)
+                ):
+                    self._claimed[name] = now + timedelta(seconds=seconds)
+                    self._kept[name] = replace(kept, attempts=kept.attempts + 1)
+                    return self._kept[name]
+            return None
+
+    def settle(self, delivery: Delivery) -> None:
+        rules.check_delivery(delivery)
+        with self._lock:
+            kept = self._kept.get(_name(delivery))
+            if kept and (kept.status, kept.attempts) == ("pending", delivery.attempts):
+                self._kept[_name(delivery)] = replace(delivery, alert=kept.alert)
+                self._claimed.pop(_name(delivery), None)
+
+    def recent(
+        self, project: str, limit: int = 50, *, status: Sequence[str] = (), event: Event | None = None, subject: str | None = None
+    ) -> Sequence[Delivery]:
+        found = [
+            kept
+            for kept in reversed(list(self._kept.values()))
+            if kept.alert.project == project
+            and (not status or kept.status in status)
+            and (event is None or kept.alert.event == event)
+            and (subject is None or kept.alert.subject == subject)
+        ]
+        return found[:limit]
+
+
+def _name(delivery: Delivery) -> tuple[str, str, str]:
+    return delivery.alert.project, delivery.alert.key, delivery.receiver
 
 
 def _by_arrival(batch: Batch) -> tuple[str, str, str]:

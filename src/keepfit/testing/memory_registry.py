@@ -80,7 +80,8 @@ class MemoryRegistry:
         self.aliases[alias] = to
 
     def profile(self, version: str) -> str | None:
-        return self._find(version).registration.files.get(PROFILE_PATH)
+        registration = self._find(version).registration
+        return registration.profile(FittedModel(registration.trained.model)) if registration.profile is not None else None
 
     def rows(self, version: str) -> pl.DataFrame | None:
         return self._find(version).registration.reference
@@ -117,6 +118,6 @@ def _tags(registration: Registration) -> dict[str, str]:
         Tag.CONTENT_HASH: hashlib.sha256(joblib.hash(registration.trained.model).encode()).hexdigest(),
         Tag.REFERENCE: REFERENCE_PATH,
     }
-    if PROFILE_PATH in registration.files:
+    if registration.profile is not None:
         tags[Tag.PROFILE] = PROFILE_PATH
     return tags

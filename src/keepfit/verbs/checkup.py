@@ -360,6 +360,15 @@ def _loadable(ports: OpenedPorts, version: str, shown: str) -> Finding:
     return "champion", True, f"{shown} can be loaded"
 
 
+def _alerts(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
+    receivers = ports.notifier.receivers
+    if not receivers:
+        yield "alerts", True, "nobody is set up to be told: see ALERT_EMAIL, SLACK_WEBHOOK_URL, KEEPFIT_ALERTS__URLS"
+        return
+    ports.notifier.check()
+    yield "alerts", True, f"go to {', '.join(receivers)}; `keepfit alerts --test` tries them"
+
+
 def _not_made_yet(ports: OpenedPorts, port: str, url: str, config: Config) -> bool:
     """Whether it is a database file that no run has made. Making one takes MLflow half a minute."""
     prefix = "sqlite:///"
@@ -380,5 +389,6 @@ CHECKS: dict[str, Check] = {
     "candidates": _candidates,
     "ledger": _ledger,
     "MLflow": _registry,
+    "alerts": _alerts,
 }
 BASES = {"metric": "functions"}  # a check that means nothing where another has failed

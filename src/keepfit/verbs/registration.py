@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
 from keepfit.cycle import begin
+from keepfit.drifting import reference_of
 from keepfit.errors import DataError, ModelRefused
 from keepfit.fitted import FittedModel
 from keepfit.ports import Ports, Registration, Trained
@@ -158,6 +159,7 @@ def _registration(
         metrics=metrics,
         tags=tags,
         files={f"code/{file}": text for file, text in ports.code.sources().items()},
+        profile=(lambda model: reference_of(rows, rows, model, ports, config).text()) if config.monitor.drift.enabled else None,
     )
 
 

@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepfit.records import Action, Cycle, Decision, Interval, Outcome, PerformanceReport, Verdict
+from keepfit.records import (
+    Action,
+    ColumnDrift,
+    Cycle,
+    Decision,
+    DriftReport,
+    Interval,
+    Outcome,
+    PerformanceEstimate,
+    PerformanceReport,
+    Verdict,
+)
+
+MOST_COLUMNS = 10  # drifted columns that are named
+CHANGES = {
+    "data_fault": "the data are broken",
+    "covariate": "the inputs have changed",
+    "label": "the labels are distributed differently",
+    "concept": "the champion does worse while its inputs look the same: what they mean has changed",
+}
 
 
 def tell(cycle: Cycle) -> str:
@@ -18,6 +37,7 @@ def _paragraphs(cycle: Cycle) -> Iterator[str]:
     yield f"Cycle {cycle.id} of {cycle.project} began {cycle.started_at:%Y-%m-%d %H:%M:%S} UTC{forced} and {ended}."
     yield _data(cycle)
     yield _performance(cycle.performance)
+    yield _drift(cycle.drift)
     yield _decision(cycle)
     yield _training(cycle)
     yield _verdict(cycle.verdict)
@@ -37,6 +57,8 @@ def _data(cycle: Cycle) -> str:
         quality = "" if checked.quality is None else f" The lowest quality score was {checked.quality:.1f} of 100."
         sentences.append(f"{checked.passed} passed validation, {checked.quarantined} went to quarantine.{quality}")
         for batch in checked.batches:
+            if batch.dropped:
+                sentences.append(f"\n  {batch.name}: {_count(batch.dropped, 'row', 'rows')} of {batch.rows} went to quarantine.")
             sentences += [f"\n  {batch.name}: {finding}" for finding in batch.findings]
     if cycle.prepared and cycle.prepared.rows:
         rows = cycle.prepared
@@ -50,13 +72,58 @@ def _performance(report: PerformanceReport | None) -> str:
     if report is None:
         return ""
     if report.value is None:
-        return f"Champion {report.champion} could not be judged: {report.n} of {report.rows} new rows are labelled."
+        why = f"; {report.note}" if report.note else ""
+        unknown = f"Champion {report.champion} could not be judged: {report.n} of {report.rows} new rows are labelled{why}."
+        return unknown + _estimate(report.estimate)
     against = "" if report.reference is None else f"; it was accepted with {report.reference:.4g}"
     left_out = f" {_count(report.left_out, 'group', 'groups')} where it is undefined were left out." if report.left_out else ""
     return (
         f"Champion {report.champion} scored {report.metric} {report.value:.4g}{_between(report.interval)} on {report.n} labelled "
-        f"rows of {report.rows}{against}.{left_out}"
+        f"rows of {report.rows}{against}.{left_out}{_estimate(report.estimate)}{_slices(report)}"
     )
+
+
+def _estimate(estimate: PerformanceEstimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.value is None:
+        return f"\nOn the {estimate.n} rows without a label it could not be estimated: {estimate.note}."
+    wrong = (
+        f"; on the {estimate.labelled} labelled rows such an estimate is wrong by {estimate.error:.2g}" if estimate.error else ""
+    )
+    return (
+        f"\nOn the {estimate.n} rows without a label {estimate.metric} is estimated at {estimate.value:.4g}"
+        f"{_between(estimate.interval)}{wrong}."
+    )
+
+
+def _slices(report: PerformanceReport) -> str:
+    lines = (
+        f"\n  {each.column} = {each.value} ({each.n} rows): {_number(each.metric)}{_between(each.interval)}"
+        for each in report.slices
+    )
+    return "".join(lines)
+
+
+def _drift(report: DriftReport | None) -> str:
+    if report is None:
+        return ""
+    if report.detected is None:
+        return f"Drift was not measured: {report.note}."
+    everything = (*report.columns, *report.output, *((report.label,) if report.label else ()))
+    drifted = [column for column in everything if column.drifted]
+    rate = "" if report.false_alarms is None else f" (false alarms at most {report.false_alarms:.2g} at look {report.look})"
+    looked = f"{report.rows} new rows were held against the {report.reference_rows} that champion {report.champion} was trained on"
+    found = f"{len(drifted)} of {len(everything)} columns drifted" if drifted else f"none of {len(everything)} columns drifted"
+    return "\n".join([f"{looked}: {found}{rate}.", *map(_drifted_column, drifted[:MOST_COLUMNS])])
+
+
+def _drifted_column(column: ColumnDrift) -> str:
+    parts = []
+    if column.score is not None and column.threshold is not None:
+        chance = "" if column.p_value is None else f", p = {column.p_value:.2g}"
+        parts.append(f"{column.method} {column.score:.3g} where {column.threshold:g} counts{chance}")
+    return f"  {column.name}: {'; '.join([*parts, *column.findings])}"
 
 
 def _decision(cycle: Cycle) -> str:
@@ -64,7 +131,8 @@ def _decision(cycle: Cycle) -> str:
     if decision is None:
         return ""
     reasons = "\n".join(f"  - {reason}" for reason in decision.reasons)
-    return f"Decision: {decision.action.value}, because\n{reasons}{_otherwise(decision)}"
+    change = f"\nThe evidence shows that {CHANGES[decision.change]}." if decision.change else ""
+    return f"Decision: {decision.action.value}, because\n{reasons}{change}{_otherwise(decision)}"
 
 
 def _otherwise(decision: Decision) -> str:

@@ -75,10 +75,10 @@ def test_an_upgrade_keeps_every_row(path: Path) -> None:
 def test_an_upgrade_that_fails_leaves_the_version_it_came_to(path: Path) -> None:
     url = f"sqlite:///{path}"
     before = fill(open_ledger(url))
-    broken = (*NEXT[:2], ("create table keepfit_outbox (number {number})", "drop table keepfit_batches", "select broken"))
+    broken = (*NEXT[:-1], ("create table keepfit_outbox (number {number})", "drop table keepfit_batches", "select broken"))
     with pytest.raises(Unavailable):
         open_ledger(url, migrations=broken)
-    assert query(path, "select version from keepfit_schema") == [(2,)]
+    assert query(path, "select version from keepfit_schema") == [(len(NEXT) - 1,)]
     assert query(path, "select name from sqlite_master where name = 'keepfit_outbox'") == []
     upgraded = open_ledger(url, migrations=NEXT)
     assert everything(upgraded) == before

@@ -16,9 +16,12 @@ from keepfit.prepared import training_set
 from keepfit.records import (
     Action,
     Candidate,
+    Change,
+    ColumnDrift,
     Conclusion,
     Cycle,
     Decision,
+    DriftReport,
     Interval,
     Outcome,
     PerformanceReport,
@@ -26,7 +29,8 @@ from keepfit.records import (
     Signal,
     Verdict,
 )
-from keepfit.stages.decide import conclude, words
+from keepfit.stages.decide import change_of, conclude, words
+from keepfit.testing import SetClock
 
 NAMES = ("no_champion", "forced", "floor", "degradation", "new_rows", "age", "schedule")
 OBSTACLES = ("same_training_set", "cooldown", "budget")
@@ -141,12 +145,12 @@ def test_degradation_fires_beyond_the_tolerance_and_beyond_chance(tmp_path, grea
 @given(st.floats(0, 1), st.floats(0.001, 0.3), st.floats(0, 0.2), st.sampled_from([0.9, 0.99, 0.999]))
 def test_degradation_is_the_same_seen_in_a_mirror(value, width, tolerance, confidence) -> None:
     from keepfit.config import Config
-    from keepfit.stages.decide import _degradation
+    from keepfit.signals import degradation
 
     tree = {"project": {"name": "d", "task": "regression"}, "data": {"target": "y"}}
     config = Config.of({**tree, "retrain": {"degradation": tolerance, "confidence": confidence}})
-    up = _degradation(report(value, reference=0.5, width=width), config)
-    down = _degradation(report(1 - value, reference=0.5, width=width, greater=False), config)
+    up = degradation(report(value, reference=0.5, width=width), config)
+    down = degradation(report(1 - value, reference=0.5, width=width, greater=False), config)
     assert up.fired == down.fired or value == pytest.approx(up.threshold)
     assert up.threshold == pytest.approx(1 - down.threshold)
 
@@ -356,3 +360,85 @@ def test_without_a_champion_the_same_rows_are_an_alert(tmp_path) -> None:
 )
 def test_a_time_span_in_words(seconds, said) -> None:
     assert words(timedelta(seconds=seconds)) == said
+
+
+# -------------------------------------------------------------------------------------------- faults, and kinds of change
+
+
+def test_a_data_fault_alone_is_an_alert_and_beside_a_retraining_it_stays_in_the_record() -> None:
+    fault = signal("data_fault", True)
+    alone = conclude([fault, signal("floor", False)], [])
+    assert alone.action is Action.ALERT
+    assert alone.reasons == (fault.reason,)
+    beside = conclude([fault, signal("floor", True)], [])
+    assert beside.action is Action.RETRAIN
+    assert fault in beside.signals
+
+
+def test_drift_that_nothing_can_be_learnt_from_is_an_alert() -> None:
+    decision = conclude([signal("drift", True)], [signal("no_labels", True)])
+    assert decision.action is Action.ALERT
+
+
+def drifted(*columns: str, label: bool = False, method: str = "ks", current: int = 100) -> DriftReport:
+    def of(name: str, yes: bool = True) -> ColumnDrift:
+        return ColumnDrift(
+            name=name,
+            kind="number",
+            method=method,
+            score=None if method == "type" else 0.5,
+            threshold=0.1,
+            p_value=1e-9,
+            drifted=yes,
+            reference=100,
+            current=current,
+        )
+
+    found = tuple(map(of, columns))
+    return DriftReport(detected=bool(columns) or label, columns=found, label=of("label", label), champion="1", rows=100)
+
+
+FELL = Signal(name="floor", fired=True, beyond=True, reason="fell")
+
+
+@pytest.mark.parametrize(
+    ("drift", "found", "change"),
+    [
+        (drifted("age"), [], Change.COVARIATE),
+        (drifted("age"), [FELL], Change.COVARIATE),
+        (drifted(label=True), [], Change.LABEL),
+        (drifted(), [FELL], Change.CONCEPT),
+        (drifted(), [], None),
+        (None, [FELL], None),  # the inputs were not looked at, so nobody can say that they are the same
+        (DriftReport(note="no reference"), [FELL], None),
+        (drifted("age"), [Signal(name="data_fault", fired=True, reason="")], Change.DATA_FAULT),
+    ],
+)
+def test_kinds_of_change_are_told_apart(drift: DriftReport | None, found: list[Signal], change: Change | None) -> None:
+    cycle = Cycle(id="c", project="demo", started_at=SetClock().now(), drift=drift)
+    assert change_of(cycle, found) is change
+
+
+def test_nothing_is_trained_on_a_column_that_broke_upstream(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.champion(Always("no"))
+    cycle = replace(world.begin(), drift=drifted("age", method="type"))
+    decision = world.through("decide", cycle=cycle).decision
+    assert decision is not None
+    assert decision.action is Action.ALERT
+    assert decision.change is Change.DATA_FAULT
+    assert any(signal.name == "broken_data" and signal.fired for signal in decision.signals)
+
+
+def test_drift_is_confirmed_by_earlier_looks_at_the_same_champion(tmp_path: Path) -> None:
+    world = World(tmp_path, {"retrain": {"confirm": "2 of 2"}})
+    world.champion(Always("no"))
+    looked = replace(report(None, n=0), champion="1")
+    prepared = Preparation(fingerprint="", rows=1, training=1, holdout=0, columns=(), labelled=1)
+    actions = []
+    for _ in range(2):
+        cycle = replace(world.begin(), performance=looked, prepared=prepared, drift=drifted("age"))
+        cycle = world.through("decide", cycle=cycle)
+        world.ports.ledger.cycles.save(replace(cycle, outcome=Outcome.HEALTHY), world.ports.lease)
+        actions.append(cycle.decision.action)
+    assert actions == [Action.NO_ACTION, Action.RETRAIN]

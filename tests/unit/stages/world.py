@@ -105,6 +105,7 @@ class World:
     @cached_property
     def ports(self) -> Any:
         ledger = MemoryLedger(self.clock)
+        registry = MemoryRegistry(alias=self.config.promote.alias, now=self.clock.now)
         return SimpleNamespace(
             clock=self.clock,
             ledger=ledger,
@@ -115,7 +116,8 @@ class World:
             code=self.code(),
             metric=self.metric or builtin(self.config.train.metric or "accuracy", self.config.train.positive),
             trainer=FakeTrainer(),
-            registry=MemoryRegistry(alias=self.config.promote.alias, now=self.clock.now),
+            registry=registry,
+            references=registry,
             tracker=MemoryTracker(),
             releaser=NoRelease(),
         )

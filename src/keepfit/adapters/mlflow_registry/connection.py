@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 # MLflow reads these when it is imported or used; who has set them is not overruled. Its own patience is seven retries of
-# 120 seconds, it reports its use to its makers, and it prints addresses on standard output.
+# 120 seconds, it reports its use to its makers, prints addresses on standard output and draws progress bars.
 DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -123,11 +123,11 @@ class MlflowRegistry:
 
         folder = place / "model"
         folder.mkdir()
-        stored = self._store(registration.trained.model, folder)  # before the run: a refused model leaves nothing behind
-        files = _write_files(registration, place / "files")
+        stored, model = self._store(registration.trained.model, folder)  # before the run: a refused model leaves nothing behind
         tags = {**registration.tags, Tag.CONTENT_HASH: stored.content_hash, Tag.REFERENCE: REFERENCE_PATH}
-        if PROFILE_PATH in registration.files:
+        if registration.profile is not None:
             tags[Tag.PROFILE] = PROFILE_PATH
+        files = _write_files(registration, model, place / "files")
 
         def fill(experiment: str, run: str) -> None:
             client = self._connection.client
@@ -146,11 +146,12 @@ class MlflowRegistry:
             self._scratch.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix="keepfit-", suffix=f".{os.getpid()}", dir=self._scratch)
 
-    def _store(self, model: Any, folder: Path) -> StoredModel:
+    def _store(self, model: Any, folder: Path) -> tuple[StoredModel, Model]:
         for format in self._formats:
             if (stored := format.store(model, folder)) is not None:
-                format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
-                return stored
+                loaded = format.load(folder, stored.content_hash)  # what cannot be loaded must not be registered
+                if loaded is not None:
+                    return stored, loaded
         raise ModelRefused(
             f"{type(model).__module__}.{type(model).__qualname__} is a kind of model that keepfit cannot store without pickle. "
             "Return a scikit-learn estimator, one that follows its interface, or a LightGBM Booster."
@@ -254,8 +255,9 @@ def _with_its_columns(registration: Registration) -> Registration:
     return replace(registration, features=registration.features[list(names)])
 
 
-def _write_files(registration: Registration, folder: Path) -> Path:
-    for path, text in registration.files.items():
+def _write_files(registration: Registration, model: Model, folder: Path) -> Path:
+    own = {} if registration.profile is None else {PROFILE_PATH: registration.profile(model)}
+    for path, text in {**registration.files, **own}.items():
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or path == REFERENCE_PATH:
             raise ConfigError(f"{path} cannot be the path of an artifact.")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

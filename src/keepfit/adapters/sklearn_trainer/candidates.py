@@ -30,6 +30,7 @@ DEFAULTS = {
     "regression": ("sklearn.linear_model.Ridge", "sklearn.ensemble.HistGradientBoostingRegressor"),
 }
 PATIENCE = {"max_iter": 1000}  # for the linear default: scikit-learn's own 100 is too few for one-hot and text columns
+ENOUGH_TO_STOP = 200  # rows of which a fifth can tell when a boosting has learnt enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,24 @@ class Candidates:
             for parameters in self._searched(settings):
                 _check_parameters(name, pipeline, parameters)
                 yield Option(name=name, pipeline=pipeline, parameters=parameters)
+
+    def loss_pipeline(self, frame: pd.DataFrame) -> Any:
+        """A small boosting for losses, behind the same preparation; text columns are left out. None where no column remains."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        plain = frame.drop(columns=[name for name in frame.columns if name in self._text])
+        if plain.empty:
+            return None
+        boosting = HistGradientBoostingRegressor(
+            loss="poisson",  # losses are not negative, and the mean is kept
+            max_iter=60,
+            max_leaf_nodes=8,
+            early_stopping=len(plain) >= ENOUGH_TO_STOP,
+            n_iter_no_change=5,
+            validation_fraction=0.2,
+            random_state=self._config.train.seed,
+        )
+        return Pipeline([("columns", self._columns(plain)), ("estimator", boosting)])
 
     def _candidates(self) -> Sequence[CandidateSettings]:
         if self._config.train.candidates:

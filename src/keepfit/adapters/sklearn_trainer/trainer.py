@@ -73,6 +73,17 @@ class SklearnTrainer:
         dummy = DummyClassifier(strategy="most_frequent") if self._classes else DummyRegressor()
         return FittedModel(dummy.fit(np.zeros((len(rows), 1)), self._target(rows)))
 
+    def loss_model(self, rows: pd.DataFrame, features: Sequence[str], losses: np.ndarray) -> Model:
+        frame = rows[list(features)]
+        pipeline = self._candidates.loss_pipeline(frame) if np.any(losses > 0) else None
+        with threadpool_limits(_threads(rows, features)):
+            if pipeline is None:
+                return FittedModel(DummyRegressor().fit(frame, losses))
+            try:
+                return FittedModel(pipeline.fit(frame, losses))
+            except (ValueError, TypeError) as error:
+                raise DataError(f"no model of the losses could be fitted: {error}") from error
+
     def _choose(
         self, options: Sequence[Option], rows: pd.DataFrame, features: Sequence[str]
     ) -> tuple[Option, int | None, tuple[CandidateScore, ...]]:

@@ -1,0 +1,125 @@
+"""Where files are: paths and globs here, URLs of object storage by fsspec."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from keepfit.errors import ConfigError, DataError, KeepfitError, NotFound, Unavailable
+from keepfit.extras import require
+
+CSV, PARQUET, LINES = "CSV", "Parquet", "JSON Lines"
+ENDINGS = {".csv": CSV, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": LINES, ".ndjson": LINES}
+EXPECTED = ".csv, .parquet, .pq, .jsonl or .ndjson; CSV and JSON Lines also with .gz behind it"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One data file."""
+
+    name: str  # a path, or a URL
+
+    @property
+    def kind(self) -> str:
+        """CSV, Parquet or JSON Lines by its ending; empty for others."""
+        kind = ENDINGS.get(Path(self.name.lower().removesuffix(".gz")).suffix, "")
+        return "" if kind == PARQUET and self.packed else kind
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is compressed as a whole."""
+        return self.name.lower().endswith(".gz")
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Its bytes, unpacked. Raises `DataError` for what goes wrong while they are read, `Unavailable` for a store."""
+        with _translated(self.name), self._raw() as raw:
+            if not self.packed:
+                yield raw
+                return
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+
+    def _raw(self) -> IO[bytes]:
+        if not _scheme(self.name):
+            return Path(self.name).open("rb")
+        return cast("IO[bytes]", _file_system(self.name).open(self.name, "rb"))
+
+
+def find(address: str) -> tuple[Place, ...]:
+    """The data files of a path, a glob or a URL, by name. Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`."""
+    with _translated(address):
+        names = _remote(address) if _scheme(address) else _local(address)
+    places = tuple(Place(name) for name in sorted(names))
+    for place in places:
+        if not place.kind:
+            raise ConfigError(f"{place.name} is of no kind that keepfit reads: expected a name that ends in {EXPECTED}.")
+    return places
+
+
+def _local(address: str) -> list[str]:
+    path = Path(address)
+    if path.is_dir():
+        raise ConfigError(f"{address} is a folder: name the files in it, such as '{address.rstrip('/')}/*.parquet'.")
+    if path.exists():
+        return [address]
+    if not glob.has_magic(address):
+        raise NotFound(f"{address}: there is no such file.")
+    names = [name for name in glob.glob(address, recursive=True) if Path(name).is_file()]  # noqa: PTH207 - absolute ones too
+    if not names:
+        raise NotFound(f"{address}: no file matches. In quotation marks the pattern reaches keepfit as it is.")
+    return names
+
+
+def _remote(address: str) -> list[str]:
+    files = _file_system(address)
+    if not glob.has_magic(address):
+        if not files.exists(address):
+            raise NotFound(f"{address}: there is no such file.")
+        if files.isdir(address):
+            raise ConfigError(f"{address} is a folder: name the files in it, such as '{address.rstrip('/')}/*.parquet'.")
+        return [address]
+    names = [files.unstrip_protocol(name) for name in files.glob(address) if not files.isdir(name)]
+    if not names:
+        raise NotFound(f"{address}: no file matches.")
+    return names
+
+
+def _file_system(address: str) -> Any:
+    scheme = _scheme(address)
+    if scheme == "s3":
+        require("s3fs", extra="s3", why=f"reading {address}")
+    fsspec = require("fsspec", extra="s3", why=f"reading {address}")
+    try:
+        return fsspec.filesystem(scheme)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"{address} cannot be read: {error}. Expected a path, a glob or an s3:// URL.") from None
+
+
+def _scheme(address: str) -> str:
+    scheme, found, _ = address.partition("://")
+    return scheme if found else ""
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Errors of files and stores in keepfit's words."""
+    try:
+        yield
+    except KeepfitError:
+        raise
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{name} is not a whole gzip file: {error}.") from None
+    except PermissionError as error:
+        raise Unavailable(f"{name} cannot be read: {error}. Give this user the right to read it.") from error
+    except OSError as error:
+        raise Unavailable(f"{name} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "s3fs", "zlib"):
+            raise
+        raise Unavailable(f"{name} cannot be read: {type(error).__name__}: {error}.") from error

@@ -1,0 +1,95 @@
+"""`keepfit monitor`: signals against their thresholds, how they went, and what they call for; nothing is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, note, table, verb
+
+if TYPE_CHECKING:
+    from keepfit.records import ColumnDrift, Cycle, Signal
+
+MOST_COLUMNS = 15
+DRIFT_FOUND = 4  # exit code with --fail-on-drift
+
+
+@verb
+def monitor(
+    project: ProjectOption = Path(),
+    check_now: Annotated[
+        bool, typer.Option("--check-now", help="Look at the inbox now, however few files it holds, and write the reports.")
+    ] = False,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 4 when drift was found.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Earlier cycles in the trend.")] = 10,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
+) -> None:
+    """Show the signals against their thresholds, their trend and the decision; train nothing."""
+    from keepfit.project import open
+
+    with open(project) as opened:
+        found, trend = opened.monitor(check_now=check_now, limit=limit)
+    if json:
+        document({"cycle": found, "trend": trend, "drift_detected": found.drift.detected if found.drift else None})
+    else:
+        _say(found, trend)
+    if fail_on_drift and found.drift is not None and found.drift.detected:
+        raise typer.Exit(DRIFT_FOUND)
+
+
+def _say(found: Cycle, trend: list[Cycle]) -> None:
+    if found.decision is not None and found.decision.signals:
+        table(("signal", "", "value", "threshold", "rows", "says"), map(_signal, found.decision.signals), title="Signals")
+    drift = found.drift
+    if drift is not None and drift.detected is not None:
+        everything = (*drift.columns, *drift.output, *((drift.label,) if drift.label else ()))
+        fact("")
+        table(("column", "", "method", "score", "threshold", "p", "found"), map(_column, everything[:MOST_COLUMNS]), title="Drift")
+        if len(everything) > MOST_COLUMNS:
+            fact(f"and {len(everything) - MOST_COLUMNS} columns more")
+    if trend:
+        fact("")
+        table(
+            ("cycle", "champion", "metric", "value", "labels", "estimate", "drift", "decision"), map(_point, trend), title="Trend"
+        )
+    fact("")
+    decided = f"{found.decision.action.value}: {'; '.join(found.decision.reasons)}" if found.decision else found.reason
+    fact(decided or "nothing was judged")
+    for each in found.notes:
+        note(each)
+
+
+def _signal(signal: Signal) -> tuple[str, ...]:
+    state = "FIRED" if signal.fired else "" if signal.enough else "too little"
+    return (signal.name, state, number(signal.value), number(signal.threshold), str(signal.n or ""), signal.reason)
+
+
+def _column(column: ColumnDrift) -> tuple[str, ...]:
+    said = "; ".join(column.findings) or column.note
+    drifted = "DRIFT" if column.drifted else ""
+    chance = "" if column.p_value is None else f"{column.p_value:.2g}"
+    return (column.name, drifted, column.method, number(column.score), number(column.threshold), chance, said)
+
+
+def _point(cycle: Cycle) -> tuple[str, ...]:
+    performance, drift = cycle.performance, cycle.drift
+    estimate = performance.estimate if performance else None
+    found = "" if drift is None or drift.detected is None else f"{len(drift.drifted)} of {len(drift.columns)}"
+    return (
+        cycle.id,
+        performance.champion if performance else "",
+        performance.metric if performance else "",
+        number(performance.value if performance else None),
+        f"{performance.n} of {performance.rows}" if performance else "",
+        number(estimate.value if estimate else None),
+        found,
+        cycle.decision.action.value if cycle.decision else "",
+    )
+
+
+def number(value: float | None) -> str:
+    """Four digits, or nothing."""
+    return "" if value is None else f"{value:.4g}"

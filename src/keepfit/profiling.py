@@ -1,0 +1,312 @@
+"""Frames become profiles: every column in the kind of the reference, in one pass, the pieces of a large table side by side.
+
+What a cell cannot be read as is counted and shown, never turned into something else. Numbers beyond 2^53 and moments are taken
+relative to a whole number before they become floating point, so that they keep their differences. Moments are in UTC; those
+without a zone are taken to be in UTC too. Durations and times of the day count in seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from keepfit.contract import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, conform, infer
+from keepfit.settings import Column
+from keepfit.stats.profile import (
+    BINS,
+    EXAMPLES,
+    CategoryProfile,
+    NumberProfile,
+    TableProfile,
+    UnreadProfile,
+    category_profile,
+    lay_out,
+    merge,
+    number_profile,
+    only_finite,
+)
+
+WIDE = 500  # columns above which each gets a quarter of the bins
+SMALL = 2_000_000  # cells below which threads cost more than they save
+GLANCE = 2_000  # text cells by which the kind of a column is guessed; then all must be of that kind
+EXACT = 2**53  # whole numbers up to this are exact in floating point
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def profile(
+    frame: pl.DataFrame, kinds: Mapping[str, str] | None = None, like: TableProfile | None = None, *, workers: int | None = None
+) -> TableProfile:
+    """The profile of a frame: with the layout of `like` (the reference), or as a reference with a layout of its own.
+
+    `kinds` says what columns are (number, integer, category, boolean, datetime, text); without it their types do, and of columns
+    of text what every cell of them can be read as. `workers` threads share the columns; None is one, or as many as the
+    surrounding `joblib.parallel_config` says. With `like`, columns that it does not have are only counted.
+    """
+    bins = BINS if frame.width <= WIDE else BINS // 4
+    kinds = kinds or {}
+
+    def one(series: pl.Series) -> Any:
+        if like is None:
+            return _own(series, kinds.get(series.name), bins)
+        return _alike(series, like.columns.get(series.name), declared=series.name in kinds)
+
+    columns = frame.get_columns()
+    made = each(one, columns, workers if frame.height * frame.width > SMALL else 1)
+    return TableProfile(rows=frame.height, columns={series.name: column for series, column in zip(columns, made, strict=True)})
+
+
+def profile_pieces(
+    pieces: Iterable[Callable[[], Iterable[pl.DataFrame]]], like: TableProfile, *, workers: int | None = None
+) -> TableProfile:
+    """The profile of a table that comes in pieces, each of which yields frames when it is called, where the work is done.
+
+    Memory is bounded by a frame for each worker. On a cluster (`joblib.parallel_config(backend="dask")`) the pieces travel, not
+    the frames.
+    """
+    empty = profile(pl.DataFrame(), like=like)
+    return reduce(merge, each(_Frames(like), pieces, workers), empty)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Profiles a piece; an object, since a function within a function cannot travel to another process."""
+
+    like: TableProfile
+
+    def __call__(self, piece: Callable[[], Iterable[pl.DataFrame]]) -> TableProfile:
+        made = (profile(frame, like=self.like, workers=1) for frame in piece())
+        return reduce(merge, made, profile(pl.DataFrame(), like=self.like))
+
+
+def each(work: Callable[[T], R], items: Iterable[T], workers: int | None) -> Iterator[R]:
+    """The results in order, as they are made; threads, unless a surrounding `joblib.parallel_config` knows better."""
+    if workers == 1:
+        return map(work, items)
+    from joblib import Parallel, delayed
+
+    return iter(Parallel(n_jobs=workers, prefer="threads", return_as="generator")(delayed(work)(item) for item in items))
+
+
+# ------------------------------------------------------------------------------------------------------------- columns
+
+
+def _own(series: pl.Series, kind: str | None, bins: int) -> Any:
+    """The profile of a reference's column."""
+    if kind is not None:
+        return _made(series, _KINDS.get(kind, kind), None, "", bins, declared=True)
+    kind, form = _kind(series)
+    if not kind:
+        return _counted(series, "columns of this type are not compared")
+    made = _made(series, kind, None, form, bins)
+    if series.dtype == pl.String and not isinstance(made, UnreadProfile) and made.unread:  # the glance at it was wrong
+        return _made(series, "category", None, "", bins)
+    return made
+
+
+def _alike(series: pl.Series, reference: Any, *, declared: bool) -> Any:
+    """The profile of a column in its reference's layout."""
+    if reference is None:
+        return _counted(series, "the reference has no such column")
+    if isinstance(reference, UnreadProfile):
+        return _counted(series, reference.why)
+    anything = declared or (reference.kind == "category" and not reference.filled)
+    return _made(series, reference.kind, reference, getattr(reference, "format", ""), BINS, declared=anything)
+
+
+_KINDS = {"integer": "number"}  # as the column contract calls it
+
+
+def _made(series: pl.Series, kind: str, reference: Any, form: str, bins: int, *, declared: bool = False) -> Any:
+    match kind:
+        case "number":
+            return _number(_as_numbers(series), reference, bins)
+        case "datetime":
+            made = _number(_as_moments(series, form), reference, bins)
+            return replace(made, kind="datetime", format=form)
+        case "category":
+            return _category(_as_names(series, declared=declared), reference)
+        case "boolean":
+            return replace(_category(_as_truth(series), reference, ("false", "true")), kind="boolean")
+        case _:
+            return _text(series)
+
+
+def _counted(series: pl.Series, why: str) -> UnreadProfile:
+    kind = _kind_of_type(series.dtype) or str(series.dtype)
+    return UnreadProfile(kind=kind, why=why, filled=len(series) - series.null_count(), missing=series.null_count())
+
+
+def _kind(series: pl.Series) -> tuple[str, str]:
+    """What a column is, and how its dates are written; an empty kind where it is not compared."""
+    if series.dtype != pl.String:
+        return _kind_of_type(series.dtype), ""
+    step = max(len(series) // GLANCE, 1)
+    glance = series.gather_every(step).drop_nulls().str.strip_chars()
+    filled = glance.filter(~glance.str.to_lowercase().is_in(NULL_WORDS))
+    if filled.is_empty():
+        return "category", ""
+    codes = filled.str.contains(r"^0\d").any() or re.fullmatch(r"(19|20)\d{6}", filled[0])
+    if not codes and not filled.cast(pl.Float64, strict=False).null_count():
+        return "number", ""
+    found = infer(pl.DataFrame({"glance": glance}))["glance"]
+    return _KINDS.get(found.type, found.type), found.format or ""
+
+
+def _kind_of_type(dtype: pl.DataType) -> str:
+    if dtype.is_numeric() or dtype in (pl.Duration, pl.Time):
+        return "number"
+    if dtype in (pl.Datetime, pl.Date):
+        return "datetime"
+    if dtype == pl.Boolean:
+        return "boolean"
+    return "category" if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) else ""
+
+
+# --------------------------------------------------------------------------------------------------- cells of one kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cells:
+    """The cells of a column in one kind: null where there is none, or one that could not be read."""
+
+    values: pl.Series
+    unread: int = 0
+    examples: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        return self.values.null_count() - self.unread
+
+
+def _as_numbers(series: pl.Series) -> _Cells:
+    if series.dtype == pl.String:
+        return _parsed(series, series.str.strip_chars().cast(pl.Float64, strict=False))
+    if series.dtype.is_float() or series.dtype.is_integer():
+        return _Cells(values=series)
+    if series.dtype == pl.Duration:
+        return _Cells(values=series.dt.total_microseconds() / 1e6)
+    if series.dtype == pl.Time:
+        return _Cells(values=series.cast(pl.Int64) / 1e9)
+    if series.dtype.is_decimal() or series.dtype == pl.Null:
+        return _Cells(values=series.cast(pl.Float64))
+    return _unreadable(series, pl.Float64)
+
+
+def _as_moments(series: pl.Series, form: str) -> _Cells:
+    """Microseconds since 1970, UTC."""
+    if series.dtype not in (pl.String, pl.Datetime, pl.Date, pl.Null):
+        return _unreadable(series, pl.Int64)
+    promise = Column(type="datetime", format=form or None)
+    moments = conform(pl.DataFrame({"moment": series}), {"moment": promise})[0]["moment"].cast(pl.Int64)
+    return _parsed(series, moments) if series.dtype == pl.String else _Cells(values=moments)
+
+
+def _as_names(series: pl.Series, *, declared: bool) -> _Cells:
+    if series.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null, pl.Boolean) and not declared:
+        return _unreadable(series, pl.String)
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+        return _unreadable(series, pl.String)
+    names = (series if series.dtype == pl.String else series.cast(pl.String)).str.strip_chars()
+    blank = names == ""
+    return _Cells(values=names.set(blank, None) if blank.any() else names)
+
+
+def _as_truth(series: pl.Series) -> _Cells:
+    if series.dtype in (pl.Boolean, pl.Null):
+        return _Cells(values=series.cast(pl.Boolean).cast(pl.String))
+    if series.dtype != pl.String:
+        return _unreadable(series, pl.String)
+    words = series.str.strip_chars().str.to_lowercase()
+    meanings = {**dict.fromkeys(TRUE_WORDS, "true"), **dict.fromkeys(FALSE_WORDS, "false")}
+    return _parsed(series, words.replace_strict(meanings, default=None, return_dtype=pl.String))
+
+
+def _parsed(series: pl.Series, read: pl.Series) -> _Cells:
+    """What was read from text, and which cells were neither read nor empty."""
+    if read.null_count() == series.null_count():
+        return _Cells(values=read)
+    doubtful = series.filter(read.is_null() & series.is_not_null())
+    wrong = doubtful.filter(~doubtful.str.strip_chars().str.to_lowercase().is_in(NULL_WORDS))
+    return _Cells(values=read, unread=len(wrong), examples=_shown(wrong))
+
+
+def _unreadable(series: pl.Series, dtype: Any) -> _Cells:
+    filled = len(series) - series.null_count()
+    examples = _shown(series.drop_nulls()) if filled else ()
+    return _Cells(values=pl.Series(series.name, [None] * len(series), dtype=dtype), unread=filled, examples=examples)
+
+
+def _shown(cells: pl.Series) -> tuple[str, ...]:
+    texts = [str(cell) for cell in cells.head(EXAMPLES).to_list()]
+    return tuple(text if len(text) <= 40 else text[:37] + "..." for text in texts)
+
+
+# ----------------------------------------------------------------------------------------------------- into a profile
+
+
+def _number(cells: _Cells, reference: NumberProfile | None, bins: int) -> NumberProfile:
+    values = cells.values
+    told: dict[str, Any] = {"missing": cells.missing, "unread": cells.unread, "examples": cells.examples}
+    filled = values.drop_nulls() if values.null_count() else values
+    if reference is not None:
+        return number_profile(_relative(filled, reference.origin), reference.edges, origin=reference.origin, **told)
+    origin = _origin(filled)
+    ordered = _relative(filled, origin)
+    return number_profile(ordered, lay_out(only_finite(ordered), bins), origin=origin, **told)
+
+
+def _relative(values: pl.Series, origin: int | float) -> np.ndarray:
+    """The values minus the origin as float64, in increasing order, NaN last."""
+    if not values.dtype.is_float() and origin:
+        values = values.cast(pl.Int128, strict=False) - origin if isinstance(origin, int) else values
+        origin = 0
+    ordered: np.ndarray = np.sort(values.cast(pl.Float64).to_numpy())
+    if not origin:
+        return ordered
+    with np.errstate(over="ignore"):
+        return ordered - origin
+
+
+def _origin(values: pl.Series) -> int | float:
+    """0, or the median where values lie so far from 0 and so close together that their squares would drown their variance."""
+    finite = values.filter(values.is_finite()) if values.dtype.is_float() else values
+    if finite.is_empty():
+        return 0
+    whole = values.dtype.is_integer()
+    glance: list[Any] = finite.gather_every(max(len(finite) // 1000, 1)).sort().to_list()
+    middle = glance[len(glance) // 2]
+    far = whole and max(abs(int(finite.max())), abs(int(finite.min()))) > EXACT  # type: ignore[arg-type]
+    low, high = glance[len(glance) // 100], glance[len(glance) - 1 - len(glance) // 100]
+    if not far and abs(middle) <= 1000 * (high - low):
+        return 0
+    return int(middle) if whole else float(middle)
+
+
+def _category(cells: _Cells, reference: CategoryProfile | None, names: tuple[str, ...] | None = None) -> CategoryProfile:
+    counted = cells.values.drop_nulls().rename("name").value_counts(name="count")
+    return category_profile(
+        counted["name"].to_list(),
+        counted["count"].to_numpy(),
+        names=names if reference is None else reference.names,
+        missing=cells.missing,
+        unread=cells.unread,
+        examples=cells.examples,
+    )
+
+
+def _text(series: pl.Series) -> Any:
+    from keepfit.stats.text import text_profile
+
+    if series.dtype not in (pl.String, pl.Null):
+        return _counted(series, "texts were expected")
+    texts = series.cast(pl.String)
+    blank = texts.str.strip_chars() == ""
+    return text_profile((texts.set(blank, None) if blank.any() else texts).to_list())

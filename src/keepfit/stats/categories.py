@@ -1,0 +1,156 @@
+"""Categories reduced to exact counts of a reference's most frequent names, and hashes of all others.
+
+Other names are counted in hashed buckets. Of those with the smallest hashes (a random choice that every piece of the data makes
+alike) the counts are kept exactly, by name. This merges exactly: the name with the k-th smallest hash of the whole is among the k
+smallest in every piece that it occurs in, so its count is the sum of what the pieces kept (the argument of bottom-k sketches:
+Cohen and Kaplan, *Summarizing data using bottom-k sketches*, 2007).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from typing import Any
+
+import numpy as np
+
+from keepfit.stats.numbers import EXAMPLES
+
+NAMES = 1000  # names that are counted one by one
+BUCKETS = 256  # hashed buckets of all other names
+KEPT = 500  # other names whose counts are kept exactly
+NAME_LENGTH = 200  # a longer name is cut, and checksums added
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CategoryProfile:
+    """Names with their counts."""
+
+    kind: str = "category"  # or "boolean"
+    names: tuple[str, ...]  # those counted one by one: the reference's most frequent, in its order
+    counts: np.ndarray  # (k,) int64
+    buckets: np.ndarray  # (b,) int64: cells with other names, by hash
+    others: Mapping[str, int] = field(default_factory=dict)  # other names with the smallest hashes: their cells
+    others_complete: bool = True  # whether `others` holds all other names
+    missing: int = 0
+    unread: int = 0  # cells that are no name (or neither true nor false)
+    examples: tuple[str, ...] = ()  # up to three of these
+
+    @property
+    def filled(self) -> int:
+        """Cells with a name."""
+        return int(self.counts.sum() + self.buckets.sum())
+
+    def merge(self, other: CategoryProfile) -> CategoryProfile:
+        """The profile of both columns' names. Raises `ValueError` when they track different names."""
+        if self.kind != other.kind or self.names != other.names or len(self.buckets) != len(other.buckets):
+            raise ValueError("Two category profiles with different names cannot be merged: make both with the same `like`.")
+        both = {name: self.others.get(name, 0) + other.others.get(name, 0) for name in {**self.others, **other.others}}
+        others, all_of_them = _smallest(both)
+        return replace(
+            self,
+            counts=self.counts + other.counts,
+            buckets=self.buckets + other.buckets,
+            others=others,
+            others_complete=self.others_complete and other.others_complete and all_of_them,
+            missing=self.missing + other.missing,
+            unread=self.unread + other.unread,
+            examples=(self.examples + other.examples)[:EXAMPLES],
+        )
+
+    def absent(self, rows: int) -> CategoryProfile:
+        """The profile, in this layout, of rows without this column."""
+        return replace(category_profile((), np.empty(0), names=self.names, missing=rows), kind=self.kind)
+
+
+def category_profile(
+    labels: Sequence[str], counts: np.ndarray, *, names: Sequence[str] | None = None, missing: int = 0, **others: Any
+) -> CategoryProfile:
+    """The profile of distinct labels and their counts, (n,) each; `names` are the reference's, or chosen: the most frequent."""
+    counts = np.asarray(counts, dtype=np.int64)
+    if names is None:
+        names = _most_frequent(labels, counts)
+    place = {name: number for number, name in enumerate(names)}
+    tracked = np.zeros(len(names), dtype=np.int64)
+    rest: dict[str, int] = {}
+    for label, count in zip(labels, counts.tolist(), strict=True):
+        label = category_label(label)
+        number = place.get(label)
+        if number is None:
+            rest[label] = rest.get(label, 0) + count
+        else:
+            tracked[number] += count
+    return CategoryProfile(names=tuple(names), counts=tracked, missing=missing, **_hashed(rest), **others)
+
+
+def _most_frequent(labels: Sequence[str], counts: np.ndarray) -> list[str]:
+    """The names to count one by one. Where there are too many, those seen once say nothing of how frequent they are."""
+    if len(labels) > NAMES:
+        chosen = np.flatnonzero(counts >= max(int(np.partition(counts, -NAMES)[-NAMES]), 2)).tolist()
+    else:
+        chosen = list(range(len(labels)))
+    first = nsmallest(NAMES, chosen, key=lambda row: (-counts[row], labels[row]))
+    return list(dict.fromkeys(category_label(labels[row]) for row in first))
+
+
+def category_label(name: str) -> str:
+    """The name, or where it is very long its beginning and a checksum."""
+    if len(name) <= NAME_LENGTH:
+        return name
+    content = name.encode(errors="surrogatepass")
+    return f"{name[: NAME_LENGTH - 30]}… {len(name)} characters, {zlib.crc32(content):08x}{zlib.adler32(content):08x}"
+
+
+def aligned_categories(reference: CategoryProfile, current: CategoryProfile) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """What both can tell apart: labels and the counts (n,) of each side, all of them disjoint.
+
+    First the tracked names, then the other names whose counts both know exactly, then the hashed buckets less those names, as far
+    as either holds something. Raises `ValueError` when `current` was made with another layout.
+    """
+    if reference.names != current.names or len(reference.buckets) != len(current.buckets):
+        raise ValueError("The two profiles track different names: make the current one with like=reference.")
+    known = min(_reach(reference), _reach(current))
+    shared = sorted(name for name in {*reference.others, *current.others} if _rank(name) <= known)
+    sides = []
+    for side in (reference, current):
+        exact = np.array([side.others.get(name, 0) for name in shared], dtype=np.int64)
+        rest = side.buckets.copy()
+        np.subtract.at(rest, [_hash(name) % len(rest) for name in shared], exact)
+        sides.append((np.concatenate([side.counts, exact]), rest))
+    (one, one_rest), (other, other_rest) = sides
+    held = np.flatnonzero((one_rest > 0) | (other_rest > 0))
+    labels = [*reference.names, *shared, *(f"other names, group {number}" for number in held)]
+    return labels, np.concatenate([one, one_rest[held]]), np.concatenate([other, other_rest[held]])
+
+
+def _hashed(rest: Mapping[str, int]) -> dict[str, Any]:
+    buckets = np.zeros(BUCKETS, dtype=np.int64)
+    if not rest:
+        return {"buckets": buckets, "others": {}, "others_complete": True}
+    hashes = np.fromiter(map(_hash, rest), dtype=np.int64, count=len(rest))
+    np.add.at(buckets, hashes % BUCKETS, np.fromiter(rest.values(), dtype=np.int64, count=len(rest)))
+    if len(rest) > KEPT:
+        bound = np.partition(hashes, KEPT)[KEPT]
+        rest = {name: count for (name, count), small in zip(rest.items(), (hashes <= bound).tolist(), strict=True) if small}
+    kept, complete = _smallest(rest)
+    return {"buckets": buckets, "others": kept, "others_complete": complete and len(hashes) <= KEPT}
+
+
+def _smallest(counts: Mapping[str, int]) -> tuple[dict[str, int], bool]:
+    """The names with the smallest hashes, in that order, and whether these are all."""
+    return {name: counts[name] for name in sorted(counts, key=_rank)[:KEPT]}, len(counts) <= KEPT
+
+
+def _hash(name: str) -> int:
+    return zlib.crc32(name.encode(errors="surrogatepass"))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return _hash(name), name
+
+
+def _reach(profile: CategoryProfile) -> tuple[float, str]:
+    """Up to which rank the profile knows every other name's count."""
+    return (float("inf"), "") if profile.others_complete else max(map(_rank, profile.others))
