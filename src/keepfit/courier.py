@@ -154,8 +154,8 @@ def _still_pending(ports: Ports, config: Config) -> list[Delivery]:
 
 
 def _claim(config: Config) -> float:
-    """Seconds within which an attempt is certainly over: a timeout holds for each word of a conversation, not for the whole."""
-    return 3 * config.alerts.timeout.total_seconds() + 5
+    """Seconds after which somebody else may try: a timeout holds for each word of a conversation, not for the whole."""
+    return 3 * config.alerts.timeout.total_seconds() + 1
 
 
 def _attempt(delivery: Delivery, ports: Ports, config: Config) -> Delivery:
@@ -178,5 +178,5 @@ def _failure(alert: Alert, receiver: str, ports: Ports) -> str:
 
 
 def _late(delivery: Delivery, ports: Ports, config: Config) -> Delivery:
-    why = f"{delivery.receiver} has not answered within {config.alerts.timeout.total_seconds():g} seconds"
+    why = f"has not answered within {config.alerts.timeout.total_seconds():g} seconds"
     return alerting.after_failure(delivery, why, ports.clock.now(), config.alerts)

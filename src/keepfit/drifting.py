@@ -119,8 +119,8 @@ def _as_numbers(predictions: Predictions) -> np.ndarray:
         return predictions.decision.reshape(len(predictions.values), -1)
     if predictions.values.dtype.kind == "f":
         return predictions.values.reshape(-1, 1)
-    names = np.unique(predictions.values.astype(str))
-    return (predictions.values.astype(str)[:, None] == names[None, :]).astype(float)
+    said = predictions.values.astype(str)
+    return np.asarray(said[:, None] == np.unique(said)[None, :], dtype=float)
 
 
 # ------------------------------------------------------------------------------------------------------------------ look
@@ -128,20 +128,34 @@ def _as_numbers(predictions: Predictions) -> np.ndarray:
 
 def known_reference(champion: ModelVersion, ports: Ports) -> tuple[Reference | None, str]:
     """The champion's reference, or why there is none. Kept here once it was read, since it never changes."""
-    import polars as pl
-
     name = reference_name(champion.run_id)
-    facts = ports.store.facts(name)
-    text = facts["text"] if facts else ports.references.profile(champion.version)
+    kept = kept_profile(name, ports)
+    if kept is not None:
+        return kept, ""
+    text = ports.references.profile(champion.version)
     if text is None:
         return None, f"version {champion.version} has no reference: it was made elsewhere, or by an older keepfit"
     try:
         reference = Reference.of(text)
     except DataError as error:
         return None, str(error)
-    if facts is None:
-        ports.store.save(name, pl.DataFrame(), {"text": text})
+    keep_profile(name, reference, {}, ports)
     return reference, ""
+
+
+def keep_profile(name: str, profile: Reference, facts: Mapping[str, str], ports: Ports) -> None:
+    """Keep it in the store, compressed."""
+    import polars as pl
+
+    ports.store.save(name, pl.DataFrame({"text": [profile.text()]}), facts)
+
+
+def kept_profile(name: str, ports: Ports) -> Reference | None:
+    """What was kept under that name; None when there is none, or it is damaged."""
+    try:
+        return Reference.of(ports.store.load([name])["text"][0]) if ports.store.facts(name) is not None else None
+    except DataError:
+        return None
 
 
 def reference_name(run: str) -> str:

@@ -17,7 +17,9 @@ from keepfit.errors import KeepfitError
 from keepfit.ports import Metric, Model, Ports, Predictions, Trainer
 from keepfit.prepared import KEPT, TRUTH, features_of, for_metric, groups_of
 from keepfit.records import PerformanceEstimate, SlicePerformance
-from keepfit.stats.estimate import DRAWS, Expectation, calibrate, errors_of, expectation, scored
+from keepfit.stats.confidence import calibrate, scored
+from keepfit.stats.estimate import DRAWS, Expectation, expectation
+from keepfit.stats.losses import errors_of
 from keepfit.stats.metrics import BuiltIn
 from keepfit.stats.resample import interval
 from keepfit.stats.slices import quartered

@@ -15,6 +15,7 @@ from keepfit.lease import HeldLease
 from keepfit.ports import (
     Checker,
     Clock,
+    Drawing,
     Inbox,
     Ledger,
     Metric,
@@ -79,6 +80,12 @@ class OpenedPorts:
 
     @cached_property
     def checker(self) -> Checker:
+        if self.config.validation.engine == "great_expectations":
+            from keepfit.adapters.gx_checks import GxChecks
+
+            place = self.config.validation.great_expectations
+            folder = self.config.path(place.folder)
+            return GxChecks(folder, place.suite, self.config.root, writes=not self.rehearsing)
         from keepfit.adapters.pandera_checks import PanderaChecks
 
         return PanderaChecks()
@@ -185,6 +192,15 @@ class OpenedPorts:
         mine = {module for module in modules if self.config.path(module.replace(".", "/") + ".py").is_file()}
         if mine:
             FolderCode(self.config.root, {module: f"{module}:_" for module in mine}, self.config.root / STATE / "code").load_all()
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        from keepfit.adapters.evidently_report import EvidentlyReport
+        from keepfit.rows import contract_of
+
+        columns = contract_of(self, self.config) or {}
+        texts = [name for name, column in columns.items() if column.type == "text"]
+        return EvidentlyReport(self.config.project.task, texts, self.config.reports.sample)
 
     @cached_property
     def releaser(self) -> Releaser:

@@ -35,6 +35,7 @@ from keepfit.stats.profile import (
 WIDE = 500  # columns above which each gets a quarter of the bins
 SMALL = 2_000_000  # cells below which threads cost more than they save
 GLANCE = 2_000  # text cells by which the kind of a column is guessed; then all must be of that kind
+LOOKED_AT = 1_000  # unreadable cells of a frame among which examples are looked for
 EXACT = 2**53  # whole numbers up to this are exact in floating point
 
 T = TypeVar("T")
@@ -54,9 +55,10 @@ def profile(
     kinds = kinds or {}
 
     def one(series: pl.Series) -> Any:
+        name, series = series.name, series.alias("cells")  # polars takes a name like "^a.*$" for a pattern
         if like is None:
-            return _own(series, kinds.get(series.name), bins)
-        return _alike(series, like.columns.get(series.name), declared=series.name in kinds)
+            return _own(series, kinds.get(name), bins)
+        return _alike(series, like.columns.get(name), declared=name in kinds)
 
     columns = frame.get_columns()
     made = each(one, columns, workers if frame.height * frame.width > SMALL else 1)
@@ -106,7 +108,9 @@ def _own(series: pl.Series, kind: str | None, bins: int) -> Any:
     if not kind:
         return _counted(series, "columns of this type are not compared")
     made = _made(series, kind, None, form, bins)
-    if series.dtype == pl.String and not isinstance(made, UnreadProfile) and made.unread:  # the glance at it was wrong
+    if (
+        series.dtype == pl.String and isinstance(made, (NumberProfile, CategoryProfile)) and made.unread
+    ):  # the glance at it was wrong
         return _made(series, "category", None, "", bins)
     return made
 
@@ -156,7 +160,7 @@ def _kind(series: pl.Series) -> tuple[str, str]:
     codes = filled.str.contains(r"^0\d").any() or re.fullmatch(r"(19|20)\d{6}", filled[0])
     if not codes and not filled.cast(pl.Float64, strict=False).null_count():
         return "number", ""
-    found = infer(pl.DataFrame({"glance": glance}))["glance"]
+    found = infer(pl.DataFrame({"cells": glance})).get("cells") or Column(type="category")
     return _KINDS.get(found.type, found.type), found.format or ""
 
 
@@ -188,7 +192,7 @@ class _Cells:
 
 def _as_numbers(series: pl.Series) -> _Cells:
     if series.dtype == pl.String:
-        return _parsed(series, series.str.strip_chars().cast(pl.Float64, strict=False))
+        return _parsed(series, _numbers_in(series.str.strip_chars()))
     if series.dtype.is_float() or series.dtype.is_integer():
         return _Cells(values=series)
     if series.dtype == pl.Duration:
@@ -200,12 +204,21 @@ def _as_numbers(series: pl.Series) -> _Cells:
     return _unreadable(series, pl.Float64)
 
 
+def _numbers_in(text: pl.Series) -> pl.Series:
+    """Numbers as they are written; as whole ones where all are and some would not be exact as floating point."""
+    numbers = text.cast(pl.Float64, strict=False)
+    if numbers.is_finite().any() and (numbers.abs() > EXACT).any():
+        whole = text.cast(pl.Int128, strict=False)
+        return whole if whole.null_count() == numbers.null_count() else numbers
+    return numbers
+
+
 def _as_moments(series: pl.Series, form: str) -> _Cells:
     """Microseconds since 1970, UTC."""
     if series.dtype not in (pl.String, pl.Datetime, pl.Date, pl.Null):
         return _unreadable(series, pl.Int64)
     promise = Column(type="datetime", format=form or None)
-    moments = conform(pl.DataFrame({"moment": series}), {"moment": promise})[0]["moment"].cast(pl.Int64)
+    moments = conform(pl.DataFrame({"cells": series}), {"cells": promise})[0]["cells"].cast(pl.Int64)
     return _parsed(series, moments) if series.dtype == pl.String else _Cells(values=moments)
 
 
@@ -245,8 +258,9 @@ def _unreadable(series: pl.Series, dtype: Any) -> _Cells:
 
 
 def _shown(cells: pl.Series) -> tuple[str, ...]:
-    texts = [str(cell) for cell in cells.head(EXAMPLES).to_list()]
-    return tuple(text if len(text) <= 40 else text[:37] + "..." for text in texts)
+    """The first different ones, shortened."""
+    texts = dict.fromkeys(map(str, cells.head(LOOKED_AT).to_list()))
+    return tuple(text if len(text) <= 40 else text[:37] + "..." for text in list(texts)[:EXAMPLES])
 
 
 # ----------------------------------------------------------------------------------------------------- into a profile
@@ -266,8 +280,8 @@ def _number(cells: _Cells, reference: NumberProfile | None, bins: int) -> Number
 def _relative(values: pl.Series, origin: int | float) -> np.ndarray:
     """The values minus the origin as float64, in increasing order, NaN last."""
     if not values.dtype.is_float() and origin:
-        values = values.cast(pl.Int128, strict=False) - origin if isinstance(origin, int) else values
-        origin = 0
+        if isinstance(origin, int):
+            values, origin = values.cast(pl.Int128, strict=False) - pl.Series([origin], dtype=pl.Int128), 0
     ordered: np.ndarray = np.sort(values.cast(pl.Float64).to_numpy())
     if not origin:
         return ordered

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keepfit.config import Config
-from keepfit.drifting import Reference, profile_name, reference_name
+from keepfit.drifting import Reference, kept_profile, profile_name, reference_name
 from keepfit.errors import DataError, KeepfitError
 from keepfit.ports import Ports
 from keepfit.prepared import TRUTH, features_of, load_rows, rows_as_known_to, usable
@@ -72,10 +72,10 @@ def judged_before(cycle: Cycle, ports: Ports, config: Config) -> list[Cycle]:
 def _profiles(cycle: Cycle, ports: Ports) -> tuple[Reference | None, Reference | None]:
     """Both sides of the cycle's look at drift; None where there was none."""
     facts = ports.store.facts(profile_name(cycle))
-    kept = ports.store.facts(reference_name(facts["run"])) if facts else None
-    if facts is None or kept is None or cycle.drift is None or facts["champion"] != cycle.drift.champion:
+    if facts is None or cycle.drift is None or facts["champion"] != cycle.drift.champion:
         return None, None
-    return Reference.of(kept["text"]), Reference.of(facts["text"])
+    then, now = kept_profile(reference_name(facts["run"]), ports), kept_profile(profile_name(cycle), ports)
+    return (then, now) if then is not None and now is not None else (None, None)
 
 
 def _draw(cycle: Cycle, ports: Ports, config: Config) -> None:

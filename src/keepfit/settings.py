@@ -114,7 +114,8 @@ class Column(Section):
         if self.min_length is not None and self.max_length is not None and self.min_length > self.max_length:
             raise ValueError("min_length is larger than max_length, so no text is allowed")
         for promise, types in _GOES_WITH.items():
-            if getattr(self, promise) not in (None, False) and self.type not in types:
+            made = getattr(self, promise)
+            if made is not None and made is not False and self.type not in types:
                 raise ValueError(f"{promise} goes with a column of type {' or '.join(types)}, found {self.type}")
         return self
 

@@ -114,7 +114,8 @@ def _checked(address: str, profile: TableProfile, columns: Sequence[str] | None)
 def _all_known(names: Iterable[str], profile: TableProfile, option: str) -> None:
     unknown = [name for name in names if name not in profile.columns]
     if unknown:
-        raise ConfigError(f"{option}: the reference has no column {unknown[0]!r}; it has {_few(profile.columns)}.")
+        there = f"; it has {_few(profile.columns)}" if profile.columns else ""
+        raise ConfigError(f"{option}: the reference has no column {unknown[0]!r}{there}.")
 
 
 def _few(names: Iterable[str]) -> str:

@@ -121,9 +121,9 @@ def data_files(folder: Path) -> list[str]:
 
 
 def splits(folder: Path) -> dict[str, str]:
-    """Which rows judge, and what was prepared."""
+    """Which rows judge, and what was prepared. Profiles go by the ids of cycles and runs, which differ."""
     kept = tree(folder / ".keepfit/prepared")
-    return {name: digest for name, digest in kept.items() if name.endswith(".parquet")}
+    return {name: digest for name, digest in kept.items() if name.endswith(".parquet") and name.startswith(("rows-", "split-"))}
 
 
 def registered(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A Python session that stays open while its ledger goes away and comes back, as a scheduler's does."""
+"""A Python session that stays open while its ledger goes away and comes back, as a scheduler's does, or while people are told."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def run_until_it_works(signs: str) -> None:
             (place / "refused").touch()
         _wait_for(place / "back")
         (place / "outcome").write_text(str(project.run().outcome))
+
+
+def run_and_wait_before_training_ends(signs: str) -> None:
+    """Run; when the retraining has begun, wait for the sign `told`."""
+
+    def watch(stage: str, _: object) -> None:
+        if stage == "train":
+            _wait_for(Path(signs) / "told")
+
+    with keepfit.open() as project:
+        project.run(watch=watch)
 
 
 def _wait_for(sign: Path) -> None:

@@ -148,7 +148,7 @@ def _retraining(proposal: Proposal) -> Iterator[str]:
     rows = max(50, int(proposal.rows * (1 - proposal.share) / 2))
     yield from (
         "[retrain]",
-        'triggers = ["degradation", "new_rows"]',
+        'triggers = ["degradation", "drift", "estimate", "new_rows"]',
         f"new_rows = {rows}  # half as many as the first file has for training",
         'window = "all"  # or "last 7": of the latest files only, where what was true long ago no longer is',
         "",

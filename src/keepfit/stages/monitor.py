@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from keepfit.config import Config
-from keepfit.drifting import current_of, earlier_looks, hold_against, known_reference, look_number, profile_name
+from keepfit.drifting import current_of, earlier_looks, hold_against, keep_profile, known_reference, look_number, profile_name
 from keepfit.errors import DataError
 from keepfit.estimating import estimate, slices
 from keepfit.ports import Ports, Predictions
@@ -29,6 +28,7 @@ from keepfit.records import (
     PerformanceReport,
     Place,
 )
+from keepfit.stats.metrics import reported
 from keepfit.stats.resample import interval
 from keepfit.stats.units import independent, left_out, value
 
@@ -62,7 +62,7 @@ def monitor(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     seen = _look(champion, new, ports, config)
     report = _judge(champion, seen, cycle, ports, config)
     cycle = replace(cycle, performance=report, drift=_drift(champion, seen, cycle, ports, config))
-    _record(cycle, champion, len(new), ports, config)
+    _record(cycle, champion, seen, ports, config)
     return cycle
 
 
@@ -148,24 +148,33 @@ def _drift(champion: ModelVersion, seen: Seen, cycle: Cycle, ports: Ports, confi
         why = why or seen.note or "there are no new rows"
         return DriftReport(champion=champion.version, rows=len(seen.rows), note=why)
     current = current_of(seen.rows, seen.answers, reference, ports, config)
-    facts = {"champion": champion.version, "run": champion.run_id, "text": current.text()}
-    ports.store.save(profile_name(cycle), pl.DataFrame(), facts)
+    keep_profile(profile_name(cycle), current, {"champion": champion.version, "run": champion.run_id}, ports)
     return hold_against(current, reference, champion, look_number(champion, cycle, ports, config), config)
 
 
-def _record(cycle: Cycle, champion: ModelVersion, batches: int, ports: Ports, config: Config) -> None:
+def _record(cycle: Cycle, champion: ModelVersion, seen: Seen, ports: Ports, config: Config) -> None:
     """Leave a run in the tracker for people to look at, when anything was measured."""
     performance, drift = cycle.performance, cycle.drift
-    metrics = {}
+    metrics: dict[str, float] = {}
     if performance is not None and performance.value is not None:
+        metrics |= _further(seen, config)
         metrics |= {performance.metric: performance.value, "labelled_rows": float(performance.n)}
     if performance is not None and performance.estimate is not None and performance.estimate.value is not None:
         metrics[f"estimated_{performance.metric}"] = performance.estimate.value
     if drift is not None and drift.detected is not None:
         metrics["drifted_columns"] = float(len(drift.drifted))
     if metrics:
-        parameters = {"champion": champion.version, "batches": str(batches)}
+        parameters = {"champion": champion.version, "batches": str(len(cycle.batches))}
         ports.tracker.record(config.tracking.monitoring_run, cycle.id, parameters, metrics)
+
+
+def _further(seen: Seen, config: Config) -> dict[str, float]:
+    """The metrics that are told besides."""
+    known = seen.asked[TRUTH].notna().to_numpy()
+    if seen.answers is None or not known.any():
+        return {}
+    truth = seen.asked[TRUTH][known].to_numpy()
+    return reported(config.tracking.further_metrics, truth, seen.answers.of(known), config.train.positive)
 
 
 def _reference_interval(champion: ModelVersion, config: Config) -> Interval | None:

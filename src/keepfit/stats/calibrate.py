@@ -12,7 +12,7 @@ resolve. So a curve is laid through the deals: distances of the chi-square famil
 `jensen_shannon` and `cramers_v`) are, nearly, weighted sums of squared normals, whose tail follows a gamma distribution with the
 same moments (Satterthwaite 1946; with three moments Pearson's type III).
 
-**Proven tails.** `ks_tail` and `share_tail` are bounds that hold at every size, and need no deals at all.
+**Proven tails.** `ks_tail`, `share_tail` and `unseen_by_chance` are bounds that hold at every size, and need no deals at all.
 
 **Rows that belong together** (groups) are dealt out as so many rows as there are groups: that is, as if all of a group's rows said
 the same; where they say more than that, the p-value is too large, never too small.
@@ -221,7 +221,7 @@ def ks_tail(reference: np.ndarray, current: np.ndarray, sizes: Sizes) -> float:
     pooled = reference + current
     below = np.cumsum(pooled[pooled > 0])[:-1]
     whole = sizes.reference + sizes.current == pooled.sum()
-    if bound == 1.0 or not whole or not 0 < len(below) < FEW_CELLS:
+    if not whole or not 0 < len(below) < FEW_CELLS:
         return bound
     return min(bound, float(hypergeometric_tail(below, sizes, distance).sum()))
 
@@ -239,6 +239,25 @@ def share_expected(one: int, other: int, sizes: Sizes) -> float:
     """The mean distance of the two shares when nothing has drifted, by the normal distribution."""
     pooled = (one + other) / (sizes.reference + sizes.current)
     return float(np.sqrt(2 / np.pi * pooled * (1 - pooled) / sizes.effective))
+
+
+def unseen_by_chance(pooled: np.ndarray, unseen: np.ndarray, sizes: Sizes) -> NoDrift:
+    """How many rows have names that the reference lacks when nothing has drifted, and a proven bound on the chance of so many.
+
+    `pooled` (names,): rows of each name on both sides; `unseen` (names,) bool: those that the reference lacks. A name with t
+    rows lies in the current side alone with a chance of at most q^t, q that side's share of all rows. These events are
+    negatively associated (Joag-Dev and Proschan 1983), so that Chernoff's bound holds as if they were independent:
+    log p <= min over s of the sum over names of log(1 + q^t (e^(s t) - 1)), less s times the rows that are unseen.
+    """
+    rows, names = np.unique(pooled[pooled > 0], return_counts=True)
+    logarithm = np.log(sizes.current / (sizes.reference + sizes.current))
+    alone = np.exp(rows * logarithm)
+    expected, found = float(names @ (rows * alone)), float(pooled[unseen].sum())
+    if found <= expected:
+        return NoDrift(expected=expected, p_value=1.0)
+    s = np.linspace(0, -logarithm, 65)[:, None]
+    bounds = np.log1p(np.exp(rows * (s + logarithm)) - alone) @ names - s[:, 0] * found
+    return NoDrift(expected=expected, p_value=float(np.exp(min(bounds.min(), 0.0))))
 
 
 def hypergeometric_tail(marked: np.ndarray, sizes: Sizes, apart: float) -> np.ndarray:

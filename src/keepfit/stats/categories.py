@@ -57,7 +57,7 @@ class CategoryProfile:
             others_complete=self.others_complete and other.others_complete and all_of_them,
             missing=self.missing + other.missing,
             unread=self.unread + other.unread,
-            examples=(self.examples + other.examples)[:EXAMPLES],
+            examples=tuple(dict.fromkeys(self.examples + other.examples))[:EXAMPLES],
         )
 
     def absent(self, rows: int) -> CategoryProfile:
@@ -111,8 +111,8 @@ def aligned_categories(reference: CategoryProfile, current: CategoryProfile) -> 
     """
     if reference.names != current.names or len(reference.buckets) != len(current.buckets):
         raise ValueError("The two profiles track different names: make the current one with like=reference.")
-    known = min(_reach(reference), _reach(current))
-    shared = sorted(name for name in {*reference.others, *current.others} if _rank(name) <= known)
+    known = min(reach(reference), reach(current))
+    shared = sorted(name for name in {*reference.others, *current.others} if rank(name) <= known)
     sides = []
     for side in (reference, current):
         exact = np.array([side.others.get(name, 0) for name in shared], dtype=np.int64)
@@ -123,6 +123,28 @@ def aligned_categories(reference: CategoryProfile, current: CategoryProfile) -> 
     held = np.flatnonzero((one_rest > 0) | (other_rest > 0))
     labels = [*reference.names, *shared, *(f"other names, group {number}" for number in held)]
     return labels, np.concatenate([one, one_rest[held]]), np.concatenate([other, other_rest[held]])
+
+
+def sampled_categories(reference: CategoryProfile, current: CategoryProfile) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of both sides, (n,) each, of every name whose hash is small: of all names, or where a profile could not keep all of
+    them, of a choice that does not depend on what the reference happens to hold, as the tracked names do.
+
+    Raises `ValueError` when `current` was made with another layout.
+    """
+    labels, one, other = aligned_categories(reference, current)
+    known, kept = min(reach(reference), reach(current)), {*reference.names, *reference.others, *current.others}
+    chosen = np.array([name in kept and rank(name) <= known for name in labels], dtype=bool)
+    return one[chosen], other[chosen]
+
+
+def rank(name: str) -> tuple[int, str]:
+    """The order in which other names are kept: by hash, equal hashes by name."""
+    return _hash(name), name
+
+
+def reach(profile: CategoryProfile) -> tuple[float, str]:
+    """Up to which `rank` the profile knows every other name's count."""
+    return (float("inf"), "") if profile.others_complete else max(map(rank, profile.others))
 
 
 def _hashed(rest: Mapping[str, int]) -> dict[str, Any]:
@@ -140,17 +162,8 @@ def _hashed(rest: Mapping[str, int]) -> dict[str, Any]:
 
 def _smallest(counts: Mapping[str, int]) -> tuple[dict[str, int], bool]:
     """The names with the smallest hashes, in that order, and whether these are all."""
-    return {name: counts[name] for name in sorted(counts, key=_rank)[:KEPT]}, len(counts) <= KEPT
+    return {name: counts[name] for name in sorted(counts, key=rank)[:KEPT]}, len(counts) <= KEPT
 
 
 def _hash(name: str) -> int:
     return zlib.crc32(name.encode(errors="surrogatepass"))
-
-
-def _rank(name: str) -> tuple[int, str]:
-    return _hash(name), name
-
-
-def _reach(profile: CategoryProfile) -> tuple[float, str]:
-    """Up to which rank the profile knows every other name's count."""
-    return (float("inf"), "") if profile.others_complete else max(map(_rank, profile.others))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keepfit.stats.profile import NAMES, CategoryProfile, NumberProfile, aligned_categories
+from keepfit.stats.categories import NAMES, CategoryProfile, aligned_categories
+from keepfit.stats.numbers import NumberProfile
 
 EXPECTED = 5  # cells of a name to be expected on either side for it to count by itself (Cochran's rule for chi-square)
 PARTS = 10  # of equal reference counts, for distances that know no order

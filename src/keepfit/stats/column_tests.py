@@ -1,4 +1,4 @@
-"""The questions that are asked of one column: is it distributed differently, are other shares of it empty or infinite?"""
+"""The questions asked of one column: is it distributed differently, are other shares of it empty, infinite or never seen before?"""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from keepfit.stats.calibrate import (
     more_decks,
     share_expected,
     share_tail,
+    unseen_by_chance,
     wasserstein_calibrated,
 )
+from keepfit.stats.categories import CategoryProfile, sampled_categories
 from keepfit.stats.cells import frequent, held_bins, held_centres, parts
 from keepfit.stats.distances import cramers_v, jensen_shannon, ks, psi, wasserstein
-from keepfit.stats.profile import CategoryProfile, NumberProfile
+from keepfit.stats.numbers import NumberProfile
 
-SHARE_EFFECT = 0.05  # by how much the share of empty or infinite cells must move, beyond chance
+SHARE_EFFECT = 0.05  # by how much the share of empty or infinite cells, or of new names, must move beyond chance
 OWN = {"number": "ks", "datetime": "ks", "category": "jensen_shannon", "boolean": "jensen_shannon"}  # what auto takes
 UNORDERED: dict[str, tuple[Distance, int]] = {  # the power that makes each like chi-square
     "psi": (psi, 1),
@@ -43,7 +45,7 @@ class ColumnTest:
 
     measure: Measure
     effect: float  # the score that counts
-    of_shares: bool = False  # of empty or infinite cells, not of the values
+    of_shares: bool = False  # of cells that are empty, infinite or new, not of the whole distribution
     fixed: bool = False  # the distance is held against `effect` as it is
     again: Callable[[], NoDrift] | None = field(default=None, compare=False)  # calibrates better, and takes longer
     cells: int = 0  # that this takes dealing
@@ -115,6 +117,22 @@ def share_test(name: str, marked: tuple[int, int], cells: tuple[int, int], units
     one, other = round(marked[0] * units[0]), round(marked[1] * units[1])
     value, expected = abs(marked[0] / cells[0] - marked[1] / cells[1]), share_expected(one, other, sizes)
     measure = Measure(name=name, value=value, expected=expected, score=value - expected, p_value=share_tail(one, other, sizes))
+    return ColumnTest(measure=measure, effect=SHARE_EFFECT, of_shares=True)
+
+
+def unseen_test(reference: CategoryProfile, current: CategoryProfile, units: tuple[float, float]) -> ColumnTest | None:
+    """The test of the share of cells with a name that the reference lacks: `frequent` says nothing of names that are all rare.
+
+    `units` as in `share_test`. None where there is nothing to ask.
+    """
+    r, c = sampled_categories(reference, current)
+    if not r.sum() or not c.sum():
+        return None
+    sizes = Sizes(reference=max(round(int(r.sum()) * units[0]), 1), current=max(round(int(c.sum()) * units[1]), 1))
+    pooled = np.ceil((r + c) * ((sizes.reference + sizes.current) / int(r.sum() + c.sum())) - 1e-9)  # rows, or as many units
+    found = unseen_by_chance(pooled, r == 0, sizes)
+    value, expected = float(c[r == 0].sum() / c.sum()), min(found.expected / sizes.current, 1.0)
+    measure = Measure(name="unseen", value=value, expected=expected, score=value - expected, p_value=found.p_value)
     return ColumnTest(measure=measure, effect=SHARE_EFFECT, of_shares=True)
 
 

@@ -3,14 +3,14 @@
 A column has drifted when one of its tests is *significant* and its effect is *large enough*.
 
 **Tests.** Of each column, the distance that its rule names: by default `ks` for numbers and dates, `jensen_shannon` for
-categories, and the measures of `text_drift` for texts. Beside it the share of empty cells, where there are any, and that of
-infinite values. Each gives a p-value for "both samples come from one distribution" (see `keepfit.stats.calibrate`); Holm's method
-(1979) over all of them together keeps the chance of any false alarm in the table at `Rules.false_alarms` or below, however the
-columns depend on each other.
+categories, and the measures of `text_drift` for texts. Beside it the share of empty cells, where there are any, that of
+infinite values, and that of categories which the reference lacks. Each gives a p-value for "both samples come from one
+distribution" (see `keepfit.stats.calibrate`). Holm's method (1979) over all of them together keeps the chance of any false alarm in
+the table at `Rules.false_alarms` or below, however the columns depend on each other.
 
 **Effect.** The score of a distance is what it exceeds its mean without drift by, at these sample sizes, so that 0 means nothing at
-any size. It has to reach the rule's effect; a share of empty or infinite cells has to move by `SHARE_EFFECT`; texts
-have effects of their own. With a million rows everything is significant, and little of it matters.
+any size. It has to reach the rule's effect; a share of empty, infinite or new cells has to move by `SHARE_EFFECT`; texts have
+effects of their own. With a million rows everything is significant, and little of it matters.
 
 **A fixed threshold** takes the place of both for the column's distance: it is held against the threshold as it is, without p-value.
 How often that alarms without any drift depends on the sample size. Empty and infinite cells are judged as ever.
@@ -30,13 +30,15 @@ import numpy as np
 
 from keepfit.records import ColumnDrift
 from keepfit.stats.calibrate import Deck, Sizes
-from keepfit.stats.column_tests import ColumnTest, category_test, method_of, number_test, share_test
+from keepfit.stats.categories import CategoryProfile
+from keepfit.stats.column_tests import ColumnTest, category_test, method_of, number_test, share_test, unseen_test
 from keepfit.stats.compare import spent_alpha
 from keepfit.stats.findings import beyond_range, changed_names, moved
-from keepfit.stats.profile import CategoryProfile, NumberProfile, TableProfile, UnreadProfile, mismatch
+from keepfit.stats.numbers import NumberProfile
+from keepfit.stats.profile import TableProfile, UnreadProfile, mismatch
 
 DEALT_AGAIN = 30_000_000  # cells dealt in all for tests near the decision; some seconds
-NEAR = 30.0  # a p-value this many times above or a million times below the level is not settled by a fitted curve
+NEAR, FAR = 30.0, 1e-9  # times the level: between them a p-value is not left to few deals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,8 @@ class _Look:
             test = number_test(one, other, method, limits, sizes, self.deck)
         else:
             test = category_test(one, other, method, limits, sizes, self.deck)
-        return (test,) if test else ()
+        unseen = unseen_test(one, other, units) if one.kind == "category" else None
+        return tuple(found for found in (test, unseen) if found)
 
     def _text_tests(self, name: str, one: Any, other: Any) -> tuple[ColumnTest, ...]:
         from keepfit.stats.text_drift import EFFECTS, text_drift  # not every table has texts
@@ -232,7 +235,7 @@ def _settled(tests: list[ColumnTest], alpha: float) -> list[ColumnTest]:
     near = [
         place
         for place, test in enumerate(tests)
-        if test.again and test.enough and test.adjusted is not None and 1e-6 * alpha <= test.adjusted <= NEAR * alpha
+        if test.again and test.enough and test.adjusted is not None and FAR * alpha <= test.adjusted <= NEAR * alpha
     ]
     dealt = 0
     for place in sorted(near, key=lambda place: abs(np.log((tests[place].adjusted or 1.0) / alpha))):
@@ -281,7 +284,7 @@ def _findings(column: _Column, level: float) -> list[str]:
         return [column.wrong]
     one, other, said = column.reference, column.current, []
     for test in column.tests:
-        if test.of_shares and test.significant:
+        if test.measure.name in ("missing", "infinite") and test.significant:
             what, marked = ("empty cells", "missing") if test.measure.name == "missing" else ("infinite values", "infinite")
             said.append(moved(what, getattr(one, marked) / _cells(one), getattr(other, marked) / _cells(other)))
     if column.note or not column.tests:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy.special import gammaln
 
-from keepfit.stats.profile import CategoryProfile, NumberProfile, aligned_categories
+from keepfit.stats.categories import CategoryProfile, aligned_categories
+from keepfit.stats.numbers import NumberProfile
 
 SHOWN = 3  # names listed
 

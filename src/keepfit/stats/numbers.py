@@ -79,7 +79,7 @@ class NumberProfile:
             missing=self.missing + other.missing,
             infinite=self.infinite + other.infinite,
             unread=self.unread + other.unread,
-            examples=(self.examples + other.examples)[:EXAMPLES],
+            examples=tuple(dict.fromkeys(self.examples + other.examples))[:EXAMPLES],
         )
 
     def absent(self, rows: int) -> NumberProfile:

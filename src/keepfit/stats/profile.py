@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepfit.errors import DataError
-from keepfit.stats.categories import NAMES, CategoryProfile, aligned_categories, category_profile
+from keepfit.stats.categories import NAMES, CategoryProfile, aligned_categories, category_profile, rank, reach
 from keepfit.stats.numbers import BINS, EXAMPLES, NumberProfile, lay_out, number_profile, only_finite
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ __all__ = [
     "mismatch",
     "number_profile",
     "only_finite",
+    "rank",
+    "reach",
 ]
 
 SCHEMA = 1  # of the JSON document
@@ -89,14 +91,12 @@ def mismatch(reference: Any, current: Any) -> str:
     It cannot when it is of another kind, and when more than one cell in a hundred, beyond the reference's own, cannot be read as
     the reference's kind.
     """
-    if isinstance(current, UnreadProfile):
-        return f"expected {_plural(reference.kind)}, found {current.kind}: {current.why}"
     if reference.kind != current.kind:
         return f"expected {_plural(reference.kind)}, found {_plural(current.kind)}"
     if _misread(current) - _misread(reference) <= MISREAD:
         return ""
     cells, shown = current.unread + current.filled, ", ".join(map(repr, current.examples))
-    return f"expected {_plural(reference.kind)}, found {current.unread:,} of {cells:,} cells that are not ({shown})"
+    return f"expected {_plural(reference.kind)}, found {current.unread:,} of {cells:,} cells that are none ({shown})"
 
 
 def _misread(column: Any) -> float:
@@ -105,7 +105,7 @@ def _misread(column: Any) -> float:
 
 
 def _plural(kind: str) -> str:
-    words = {"number": "numbers", "datetime": "dates", "category": "categories", "boolean": "true or false", "text": "texts"}
+    words = {"number": "numbers", "datetime": "dates", "category": "categories", "boolean": "truth values", "text": "texts"}
     return words.get(kind, kind)
 
 

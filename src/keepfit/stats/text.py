@@ -20,8 +20,8 @@ import numpy as np
 from keepfit.errors import DataError
 from keepfit.stats.words import BUCKETS, FEATURES, GRID, READ, Vocabulary, features, text_key
 
-SAMPLE = 2_048  # different texts kept, hashed
-SAMPLE_WORDS = 256  # different words kept of each
+SAMPLE = 4_096  # different texts kept, hashed
+SAMPLE_WORDS = 1_024  # different words kept of each, which texts of READ characters hardly have
 UNIT = 1 << 16  # a text's vector of word counts is stretched to this length and rounded, so that sums are exact
 
 _TEXTS = 8_192  # texts looked at together
@@ -44,10 +44,10 @@ class TextProfile:
     histograms: np.ndarray  # (FEATURES, GRID) int64, texts in each bin
     texts: np.ndarray  # (s,) uint64, hashes of the sampled texts, ascending
     copies: np.ndarray  # (s,) int64, how many texts are this one
-    bins: np.ndarray  # (s, FEATURES) int64, the bins of the sampled texts
+    bins: np.ndarray  # (s, FEATURES) int32, the bins of the sampled texts
     sizes: np.ndarray  # (s,) int64, how many different words are kept of each
-    sample_words: np.ndarray  # (sum of sizes,) int64, buckets, ascending in each text
-    sample_counts: np.ndarray  # (sum of sizes,) int64, how often in the text
+    sample_words: np.ndarray  # (sum of sizes,) int32, buckets, ascending in each text
+    sample_counts: np.ndarray  # (sum of sizes,) int32, how often in the text
 
     @property
     def filled(self) -> int:
@@ -63,6 +63,11 @@ class TextProfile:
     def complete(self) -> bool:
         """Whether the sample holds all texts."""
         return int(self.copies.sum()) == self.documents
+
+    @property
+    def cut(self) -> bool:
+        """Whether a sampled text may hold more different words than are kept."""
+        return bool((self.sizes >= SAMPLE_WORDS).any())
 
     def merge(self, other: TextProfile) -> TextProfile:
         """The profile of both columns' texts together."""
@@ -105,9 +110,10 @@ class TextProfile:
         try:
             values: dict[str, Any] = {name: int(stored[name]) for name in ("documents", "missing", "shortened")}
             values |= {name: _unpacked(stored[name]) for name in _ARRAYS}
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
             raise DataError(f"This is no stored profile of texts: {type(error).__name__}: {error}.") from error
-        found = cls(**values | {"texts": values["texts"].astype(np.uint64)})
+        small = {name: values[name].astype(np.int32) for name in ("bins", "sample_words", "sample_counts")}
+        found = cls(**values | small | {"texts": values["texts"].astype(np.uint64)})
         _check(found)
         return found
 
@@ -230,10 +236,10 @@ def _sampled(
     return {
         "texts": kept,
         "copies": total,
-        "bins": bins[firsts],
+        "bins": bins[firsts].astype(np.int32),
         "sizes": sizes,
-        "sample_words": words[inside],
-        "sample_counts": counts[inside],
+        "sample_words": words[inside].astype(np.int32),
+        "sample_counts": counts[inside].astype(np.int32),
     }
 
 
@@ -257,18 +263,17 @@ def _check(profile: TextProfile) -> None:
     """Raises `DataError` when the arrays of a stored profile do not belong together."""
     texts, words, kept = len(profile.texts), len(profile.words), int(profile.sizes.sum())
     expected = {
-        "occurrences": (words,),
-        "appearances": (words,),
-        "weights": (words,),
+        **dict.fromkeys(("occurrences", "appearances", "weights"), (words,)),
         "histograms": (len(FEATURES), GRID),
-        "copies": (texts,),
+        **dict.fromkeys(("copies", "sizes"), (texts,)),
         "bins": (texts, len(FEATURES)),
-        "sizes": (texts,),
-        "sample_words": (kept,),
-        "sample_counts": (kept,),
+        **dict.fromkeys(("sample_words", "sample_counts"), (kept,)),
     }
     for name, shape in expected.items():
         if getattr(profile, name).shape != shape:
             raise DataError(
-                f"This stored profile of texts is broken: expected {name} of shape {shape}, found {getattr(profile, name).shape}."
+                f"This stored profile of texts is broken: expected {name} of {shape}, found {getattr(profile, name).shape}."
             )
+    ascending = all(bool((keys[1:] > keys[:-1]).all()) for keys in (profile.words, profile.texts))
+    if not ascending or not np.isin(profile.sample_words, profile.words).all() or (profile.bins >= GRID).any():
+        raise DataError("This stored profile of texts is broken: its words, texts or bins are none that a profile can hold.")

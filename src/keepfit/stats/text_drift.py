@@ -21,21 +21,19 @@ smaller of the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import exp, sqrt
+from dataclasses import replace
+from math import sqrt
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
-from scipy.special import betainc, gammainc, gammaincc, gammaln, ndtr, ndtri
+from scipy.special import betainc, gammainc, gammaincc, kolmogorov, ndtr, ndtri
 
 from keepfit.records import Measure
-from keepfit.stats.text import UNIT, TextProfile
+from keepfit.stats.text import TextProfile
+from keepfit.stats.text_samples import Pair, dealt_out, once_only, sampled_pair, unit_rows, whole_pair
 
 EFFECTS: Mapping[str, float] = {"vocabulary": 0.0025, "tfidf": 0.0005, "characters": 0.005, "terms": 0.01}
-OVERLAP = 0.3  # share of the current texts that the reference holds word for word, from which on there are two readings
 
-_ROWS = 4_096  # texts of a side that stand for its spread
 _DEALS = 200  # how often the texts are dealt out anew
 _CELLS = 4_000_000  # of a matrix made at a time
 _TERMS = 5_000  # terms looked at one by one
@@ -53,21 +51,25 @@ def text_drift(
     Undefined, with None: every number where a side has no texts; `vocabulary`, `tfidf` and `terms` where a side has no words; every
     p-value where a side has a single text or unit. Empty texts are texts: they count for `characters`.
     """
-    whole = _whole(reference, current, units)
-    found = (vocabulary(whole), tfidf(whole, seed), characters(whole), terms(whole, seed))
-    part = _once_only(reference, current, whole)
+    whole = whole_pair(reference, current, units)
+    known = (reference.complete or current.complete) and not (reference.cut or current.cut)
+    sampled = whole if known else sampled_pair(reference, current, whole)
+    style = characters(sampled)
+    if sampled is not whole:
+        style = _surer(style, replace(characters(whole), p_value=_largest_step(whole)))
+    found = (vocabulary(whole), tfidf(sampled, seed), style, terms(whole, seed))
+    part = once_only(reference, current, whole)
     if part is None:
         return found
     others = (None, tfidf(part.pair, seed), characters(part.pair), terms(part.pair, seed))
-    return tuple(_either(one, other, part.share) for one, other in zip(found, others, strict=True))
+    return tuple(_of_part(one, other, part.share) for one, other in zip(found, others, strict=True))
 
 
 def deciding(measures: Sequence[Measure]) -> Measure | None:
     """The surest of the measures whose score counts; where none does, the surest. None where no p-value is defined."""
     judged = [measure for measure in measures if measure.p_value is not None]
-    return min(
-        [measure for measure in judged if _counts(measure)] or judged, key=lambda measure: measure.p_value or 0.0, default=None
-    )
+    counting = [measure for measure in judged if _counts(measure)]
+    return min(counting or judged, key=lambda measure: measure.p_value or 0.0, default=None)
 
 
 def combined(measures: Sequence[Measure]) -> float | None:
@@ -89,44 +91,6 @@ def _counts(measure: Measure) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------ measures
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One sample over the words of both."""
-
-    documents: int
-    units: int  # independent ones among them
-    occurrences: np.ndarray  # (words,) how often each word occurs
-    appearances: np.ndarray  # (words,) in how many texts
-    weights: np.ndarray  # (words,) sum of the texts' word counts, each text's vector of length 1
-    histograms: np.ndarray  # (features, bins) texts
-    rows: Any  # sparse (r, words) word counts of texts that stand for all
-    bins: np.ndarray  # (r, features)
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two samples that are compared."""
-
-    reference: Side
-    current: Side
-
-    @property
-    def spread(self) -> float:
-        """1/n + 1/m, which a difference of means varies with."""
-        return 1 / self.reference.units + 1 / self.current.units
-
-    @property
-    def rarest(self) -> float:
-        """The chance of one certain division of all units to two sides: no p-value can be smaller."""
-        n, m = self.reference.units, self.current.units
-        return exp(gammaln(n + 1) + gammaln(m + 1) - gammaln(n + m + 1))
-
-    @property
-    def judged(self) -> bool:
-        """Whether there is anything to tell chance from drift by."""
-        return min(self.reference.units, self.current.units) > 1
 
 
 def vocabulary(pair: Pair) -> Measure:
@@ -181,8 +145,8 @@ def characters(pair: Pair) -> Measure:
 
     A text's score in a feature is the normal score of its rank among the texts of both sides (van der Waerden 1952), so that
     heavy tails and the unit of a feature do not matter. Expected: q (1/n + 1/m) with q directions that vary. p: with S of both
-    sides as one, (n m / (n + m)) D^2 / (n + m - 1) follows the beta distribution (q/2, (n + m - 1 - q)/2), as Hotelling's T^2
-    (1931) does. Directions that hardly vary are left out; with few texts only the (n + m - 1) / 3 that vary most are kept.
+    sides as one, (n m / (n + m)) D^2 / f follows the beta distribution (q/2, (f - q)/2), f = n + m - 1, as Hotelling's T^2
+    (1931) does. Directions that hardly vary are left out; with few texts only the f / 3 that vary most are kept.
     """
     reference, current = pair.reference, pair.current
     if not reference.documents or not current.documents:
@@ -190,17 +154,16 @@ def characters(pair: Pair) -> Measure:
     scores = _normal_scores(reference.histograms + current.histograms)
     apart = (current.histograms * scores).sum(axis=1) / current.documents
     apart -= (reference.histograms * scores).sum(axis=1) / reference.documents
-    rows = np.concatenate([reference.bins, current.bins])
-    of_rows = np.take_along_axis(scores.T, rows, axis=0)
-    of_rows -= of_rows.mean(axis=0)
-    total = reference.units + current.units
-    variances, directions = np.linalg.eigh(of_rows.T @ of_rows / max(len(rows) - 1, 1))
-    kept = np.flatnonzero(variances > max(1e-3 * variances[-1], 1e-12))[-max((total - 1) // 3, 1) :]
+    of_texts = np.take_along_axis(scores.T, np.concatenate([side.bins for side in pair.known]), axis=0)
+    of_texts -= (scores * (reference.histograms + current.histograms)).sum(axis=1) / (reference.documents + current.documents)
+    freedom = sum(side.units for side in pair.known) - (len(pair.known) - 1)
+    variances, directions = np.linalg.eigh(of_texts.T @ of_texts / len(of_texts) * (1 + 1 / max(freedom, 1)))
+    kept = np.flatnonzero(variances > max(1e-3 * variances[-1], 1e-12))[-max(freedom // 3, 1) :]
     value = float((((directions.T @ apart)[kept]) ** 2 / variances[kept]).sum())
     if not pair.judged:
         return _measure("characters", value, None, None)
-    share = min(value / pair.spread / (total - 1), 1.0)
-    p_value = float(betainc((total - 1 - len(kept)) / 2, len(kept) / 2, 1 - share)) if len(kept) else 1.0
+    share = min(value / pair.spread / freedom, 1.0)
+    p_value = float(betainc((freedom - len(kept)) / 2, len(kept) / 2, 1 - share)) if 0 < len(kept) < freedom else 1.0
     return _measure("characters", value, len(kept) * pair.spread, max(p_value, pair.rarest))
 
 
@@ -248,93 +211,20 @@ def at_least(here: np.ndarray, there: np.ndarray, part: float) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------- readings
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What of two samples is compared beside the whole."""
-
-    pair: Pair
-    share: float  # of the current texts
-
-
-def _whole(reference: TextProfile, current: TextProfile, units: tuple[int, int] | None) -> Pair:
-    words = np.union1d(reference.words, current.words)
-    sizes = units or (reference.documents, current.documents)
-    return Pair(_side(reference, words, sizes[0]), _side(current, words, sizes[1]))
-
-
-def _side(profile: TextProfile, words: np.ndarray, units: int) -> Side:
-    def spread(values: np.ndarray) -> np.ndarray:
-        found = np.zeros(len(words))
-        found[np.searchsorted(words, profile.words)] = values
-        return found
-
-    # How many of the rows stand for each sampled text: its copies, or as many fewer as the sample is smaller than the column.
-    share = min(1.0 if profile.complete else _bound(profile) / 2**64, _ROWS / max(profile.documents, 1))
-    stands = np.repeat(np.arange(len(profile.texts)), np.maximum(np.rint(profile.copies * share), 1).astype(np.int64))
-    return Side(
-        documents=profile.documents,
-        units=min(units, profile.documents),
-        occurrences=spread(profile.occurrences),
-        appearances=spread(profile.appearances),
-        weights=spread(profile.weights),
-        histograms=profile.histograms,
-        rows=_sampled_rows(profile, words)[stands],
-        bins=profile.bins[stands],
-    )
-
-
-def _sampled_rows(profile: TextProfile, words: np.ndarray) -> Any:
-    starts = np.concatenate([[0], np.cumsum(profile.sizes)])
-    columns = np.searchsorted(words, profile.sample_words)
-    return csr_array((profile.sample_counts.astype(float), columns, starts), shape=(len(profile.texts), len(words)))
-
-
-def _bound(profile: TextProfile) -> int:
-    """Every text with a hash up to this one is in the sample."""
-    return 2**64 - 1 if profile.complete else int(profile.texts[-1])
-
-
-def _once_only(reference: TextProfile, current: TextProfile, whole: Pair) -> Part | None:
-    """The texts that occur once in both samples together; None where the samples share too little."""
-    bound = np.uint64(min(_bound(reference), _bound(current)))
-    within = current.texts <= bound
-    known = int(current.copies[within].sum())
-    shared = int(current.copies[within & np.isin(current.texts, reference.texts)].sum())
-    if not known or shared < OVERLAP * known:
-        return None
-    words = np.union1d(reference.words, current.words)
-    sides = []
-    for profile, other, side in ((reference, current, whole.reference), (current, reference, whole.current)):
-        once = (profile.texts <= bound) & (profile.copies == 1) & ~np.isin(profile.texts, other.texts)
-        sides.append(_of_rows(_sampled_rows(profile, words)[np.flatnonzero(once)], profile.bins[once], side))
-    if min(side.documents for side in sides) < 2:
-        return None
-    return Part(Pair(*sides), sides[1].documents / known)
-
-
-def _of_rows(rows: Any, bins: np.ndarray, side: Side) -> Side:
-    """A sample of which all texts are known, grouped as those of `side` are."""
-    bins_held = [np.bincount(column, minlength=side.histograms.shape[1]) for column in bins.T]
-    return Side(
-        documents=rows.shape[0],
-        units=max(1, rows.shape[0] * side.units // side.documents),
-        occurrences=np.asarray(rows.sum(axis=0)).ravel(),
-        appearances=np.bincount(rows.indices, minlength=rows.shape[1]),
-        weights=np.asarray((_unit_rows(rows) * UNIT).sum(axis=0)).ravel(),
-        histograms=np.stack(bins_held),
-        rows=rows,
-        bins=bins,
-    )
-
-
-def _either(whole: Measure, part: Measure | None, share: float) -> Measure:
+def _of_part(whole: Measure, part: Measure | None, share: float) -> Measure:
     """The surer of two readings; the score of a part is scaled to what it makes of the whole."""
-    if part is None or whole.p_value is None or part.p_value is None or whole.value is None:
+    if part is None or part.p_value is None or whole.p_value is None or whole.value is None:
         return whole
-    if part.p_value >= whole.p_value:
-        return replace(whole, p_value=min(1.0, 2 * whole.p_value))
     score = (part.score or 0.0) * (share if whole.name == "terms" else share**2)
-    return replace(whole, expected=whole.value - score, score=score, p_value=min(1.0, 2 * part.p_value))
+    return _surer(whole, replace(whole, expected=whole.value - score, score=score, p_value=part.p_value))
+
+
+def _surer(one: Measure, other: Measure) -> Measure:
+    """Of two readings the one with the smaller p-value, which is doubled for the choice."""
+    if one.p_value is None or other.p_value is None:
+        return one if other.p_value is None else other
+    found = other if other.p_value < one.p_value else one
+    return replace(found, p_value=min(1.0, 2 * min(one.p_value, other.p_value)))
 
 
 # ----------------------------------------------------------------------------------------------------------- arithmetic
@@ -363,47 +253,29 @@ def _residuals(rows: Any, counted: np.ndarray) -> np.ndarray:
     return np.asarray((found - found.sum() / max(lengths.sum(), 1) * lengths) / max(lengths.mean(), 1e-12))
 
 
-def _unit_rows(rows: Any) -> Any:
-    lengths = np.sqrt(np.asarray((rows * rows).sum(axis=1)).ravel())
-    return rows.multiply(1 / np.maximum(lengths, 1)[:, None]).tocsr()
-
-
-def _deals(pair: Pair, deals: int, seed: int) -> np.ndarray:
-    """(rows of both sides, deals): 1 where a row is dealt to the current side."""
-    n, m = len(pair.reference.bins), len(pair.current.bins)
-    sides = np.broadcast_to(np.repeat([0.0, 1.0], [n, m])[:, None], (n + m, deals))
-    return np.random.default_rng(seed).permuted(sides, axis=0)
-
-
-def _wider(pair: Pair) -> float:
-    """How much more the units' variance of a mean is than that of the rows that stand for them."""
-    return pair.spread / (1 / len(pair.reference.bins) + 1 / len(pair.current.bins))
-
-
 def _dealt_cosines(pair: Pair, rarity: np.ndarray, seed: int) -> np.ndarray:
     """1 - cosine of the mean vectors of each deal (deals,)."""
-    rows = vstack([_unit_rows(pair.reference.rows), _unit_rows(pair.current.rows)]).multiply(rarity[None, :]).tocsc()
-    rows = rows[:, np.flatnonzero(np.diff(rows.indptr))].T.tocsr()
-    dealt = _deals(pair, _DEALS, seed)
-    whole = rows.sum(axis=1)
+    deals = dealt_out(pair, _DEALS, seed)
+    words = unit_rows(deals.rows).multiply(rarity[None, :]).tocsc()
+    words = words[:, np.flatnonzero(np.diff(words.indptr))].T.tocsr()
+    whole = words.sum(axis=1)
     step = max(1, _CELLS // max(len(whole), 1))
     squares, mixed = np.zeros(_DEALS), np.zeros(_DEALS)
     for start in range(0, _DEALS, step):
-        sums = rows @ dealt[:, start : start + step]
+        sums = words @ deals.current[:, start : start + step]
         squares[start : start + step] = np.einsum("ij,ij->j", sums, sums)
         mixed[start : start + step] = whole @ sums
-    other = whole @ whole - 2 * mixed + squares
-    lengths = np.sqrt(np.maximum(squares * other, 0))
-    return np.asarray(1 - np.divide(mixed - squares, lengths, out=np.zeros(_DEALS), where=lengths > 0)) * _wider(pair)
+    lengths = np.sqrt(np.maximum(squares * (whole @ whole - 2 * mixed + squares), 0))
+    cosines = np.divide(mixed - squares, lengths, out=np.zeros(_DEALS), where=lengths > 0)
+    return np.asarray((1 - cosines) * deals.wider)
 
 
 def _dealt_differences(pair: Pair, looked: np.ndarray, seed: int) -> float:
     """The mean over deals of the difference of the term that differs most."""
-    rows = vstack([pair.reference.rows, pair.current.rows]).tocsc()[:, looked].astype(bool).astype(float).T.tocsr()
-    deals = max(1, min(_DEALS // 2, _CELLS // len(looked)))
-    held = rows @ _deals(pair, deals, seed)
-    n, m = len(pair.reference.bins), len(pair.current.bins)
-    return float(_most_apart((rows.sum(axis=1)[:, None] - held) / n, held / m).mean()) * sqrt(_wider(pair))
+    deals = dealt_out(pair, max(1, min(_DEALS // 2, _CELLS // len(looked))), seed)
+    words = deals.rows.tocsc()[:, looked].astype(bool).astype(float).T.tocsr()
+    held, (n, m) = words @ deals.current, deals.sizes
+    return float(_most_apart((words.sum(axis=1)[:, None] - held) / n, held / m).mean()) * sqrt(deals.wider)
 
 
 def _most_apart(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
@@ -419,3 +291,11 @@ def _normal_scores(histograms: np.ndarray) -> np.ndarray:
     totals = histograms.sum(axis=1, keepdims=True)
     ranks = (np.cumsum(histograms, axis=1) - histograms / 2) / totals
     return np.asarray(np.where(histograms > 0, ndtri(np.clip(ranks, 1e-9, 1 - 1e-9)), 0.0))
+
+
+def _largest_step(pair: Pair) -> float | None:
+    """The p-value of the feature whose distributions differ most, by Kolmogorov and Smirnov, times the number of features."""
+    if not pair.judged:
+        return None
+    one, other = (np.cumsum(side.histograms, axis=1) / side.documents for side in (pair.reference, pair.current))
+    return min(1.0, float(kolmogorov(np.abs(one - other).max() / sqrt(pair.spread))) * len(one))

@@ -20,7 +20,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-READ = 20_000  # characters looked at of one text
+READ = 8_192  # characters looked at of one text
 BUCKETS = 1 << 20  # words are told apart up to this many
 GRID = 64  # bins of a feature
 FEATURES = (
@@ -49,7 +49,7 @@ def words(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    found = []
+    found: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).lower()):
         found.extend(_pairs(word) if _STARTS_UNSPACED.match(word) else (word,))
     return found

@@ -57,7 +57,13 @@ TABLES = (
     ".orc",
     ".avro",
 )
-EXTRAS = {"psycopg": ("postgres", "a ledger on Postgres"), "lightgbm": ("lightgbm", "LightGBM's models")}
+EXTRAS = {  # distribution -> its extra, and what needs it
+    "psycopg": ("postgres", "a ledger on Postgres"),
+    "lightgbm": ("lightgbm", "LightGBM's models"),
+    "apprise": ("alerts", "alerts"),
+    "great-expectations": ("great-expectations", "[validate] engine = 'great_expectations'"),
+    "evidently": ("evidently", "[reports] evidently = true"),
+}
 
 
 def examine(ports: OpenedPorts, config: Config) -> list[Finding]:
@@ -107,9 +113,15 @@ def _libraries(_: OpenedPorts, __: Config) -> Iterator[Finding]:
     yield "libraries", not wrong, words
 
 
-def _extras(_: OpenedPorts, config: Config) -> Iterator[Finding]:
+def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
     estimators = " ".join(each.estimator or "" for each in config.train.candidates)
-    needed = {"psycopg": config.ledger.url.startswith("postgres"), "lightgbm": "lightgbm" in estimators}
+    needed = {
+        "psycopg": config.ledger.url.startswith("postgres"),
+        "lightgbm": "lightgbm" in estimators,
+        "apprise": bool(ports.notifier.receivers),
+        "great-expectations": config.validation.engine == "great_expectations",
+        "evidently": config.reports.evidently,
+    }
     for module, (extra, use) in EXTRAS.items():
         try:
             yield f"optional: {extra}", True, f"{module} {importlib.metadata.version(module)}"

@@ -31,7 +31,7 @@ def _judged_now(ports: Any, config: Config) -> Cycle:
     from keepfit.publishing import publish
 
     eager = config.model_copy(update={"data": config.data.model_copy(update={"min_batches": 1, "min_rows": 1})})
-    quiet = QuietPorts(ports)
+    quiet: Any = QuietPorts(ports)
     cycle = rehearse_on(quiet, ports, eager, forced=False, watch=lambda stage, cycle: None)
     if cycle.outcome is Outcome.WAITING:
         raise NotFound(f"There is nothing to look at: {cycle.reason}. `keepfit monitor` shows the last judgement.")

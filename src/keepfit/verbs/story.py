@@ -113,7 +113,8 @@ def _drift(report: DriftReport | None) -> str:
     everything = (*report.columns, *report.output, *((report.label,) if report.label else ()))
     drifted = [column for column in everything if column.drifted]
     rate = "" if report.false_alarms is None else f" (false alarms at most {report.false_alarms:.2g} at look {report.look})"
-    looked = f"{report.rows} new rows were held against the {report.reference_rows} that champion {report.champion} was trained on"
+    whose = f"that champion {report.champion} was trained on" if report.champion else "of the reference"
+    looked = f"{report.rows} new rows were held against the {report.reference_rows} {whose}"
     found = f"{len(drifted)} of {len(everything)} columns drifted" if drifted else f"none of {len(everything)} columns drifted"
     return "\n".join([f"{looked}: {found}{rate}.", *map(_drifted_column, drifted[:MOST_COLUMNS])])
 

@@ -335,3 +335,51 @@ def test_a_candidate_that_is_none_is_a_configuration_error(candidate) -> None:
 def test_a_function_of_the_projects_that_returns_no_model_is_told(made) -> None:
     with pytest.raises(DataError, match=r"features:train returned .*expected a fitted model"):
         trainer(own=lambda features, target: made, train={"function": "features:train"}).train(rows(), FEATURES)
+
+
+# --------------------------------------------------------------------------------------------------------------- losses
+
+
+def losses(count: int = 600) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows, with gaps, whose loss is larger where the category is "a" and x is high."""
+    frame = rows(count, seed=3)
+    size = np.where(frame["c"] == "a", 3.0, 0.5) * np.exp(0.5 * frame["x"])
+    frame.loc[::7, ["z", "c"]] = [np.nan, None]
+    return frame, np.abs(np.random.default_rng(4).normal(size=count)) * size.to_numpy()
+
+
+def test_a_loss_model_knows_where_losses_are_large_and_keeps_their_mean() -> None:
+    frame, found = losses()
+    expected = trainer().loss_model(frame, FEATURES, found).predict(frame[FEATURES]).values
+    large = (frame["c"] == "a") & (frame["x"] > 0)
+    assert expected[large].mean() > 3 * expected[~large].mean()
+    assert expected.mean() == pytest.approx(found.mean(), rel=0.1)
+    assert (expected > 0).all()
+
+
+def test_the_same_losses_and_seed_make_the_same_loss_model() -> None:
+    frame, found = losses()
+    made = [trainer(train={"seed": seed}).loss_model(frame, FEATURES, found) for seed in (1, 1, 2)]
+    said = [model.predict(frame[FEATURES]).values for model in made]
+    assert (said[0] == said[1]).all()
+    assert (said[0] != said[2]).any()
+
+
+def test_a_loss_model_leaves_texts_out() -> None:
+    frame, found = losses()
+    model = trainer(text=("c",)).loss_model(frame, FEATURES, found)
+    others = frame.assign(c="never seen")
+    assert (model.predict(frame[FEATURES]).values == model.predict(others[FEATURES]).values).all()
+
+
+@pytest.mark.parametrize(("features", "factor"), [(["c"], 1.0), (FEATURES, 0.0)])
+def test_with_nothing_to_learn_a_loss_model_says_the_mean(features: list[str], factor: float) -> None:
+    frame, found = losses(50)
+    model = trainer(text=("c",)).loss_model(frame, features, factor * found)
+    assert model.predict(frame[features]).values == pytest.approx(factor * found.mean())
+
+
+def test_losses_that_cannot_be_modelled_are_an_error_of_the_data() -> None:
+    frame, found = losses(50)
+    with pytest.raises(DataError, match="no model of the losses"):
+        trainer().loss_model(frame.assign(c=[{"odd": 1}] * 50), FEATURES, found)

@@ -57,7 +57,7 @@ def _send(alert: Alert, url: str, name: str, number: int, timeout: float) -> Non
             sent = False
             said.append(type(error).__name__)
     if not sent:
-        raise Unavailable(f"{name} was not reached: {_without_secrets('; '.join(said), url) or 'Apprise does not say why'}")
+        raise Unavailable(f"was not reached: {_without_secrets('; '.join(said), url) or 'Apprise does not say why'}")
 
 
 def _opened(url: str, name: str, number: int, timeout: float) -> Any:
@@ -94,7 +94,8 @@ def _overheard() -> Iterator[list[str]]:
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("apprise")
     logger.addHandler(handler)
-    logger.propagate = False  # it is said once, by keepfit
+    logger.setLevel(logging.WARNING)  # below that it logs whole URLs
+    logger.propagate = False  # what it says is said once, by keepfit
     try:
         yield said
     finally:

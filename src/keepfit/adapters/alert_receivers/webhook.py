@@ -26,10 +26,10 @@ def webhook_receivers(environment: Mapping[str, str], timeout: float) -> list[Ch
     if not host:
         return [wrong("webhook", "SLACK_WEBHOOK_URL: expected an address such as https://hooks.slack.com/services/...")]
     receiver = "Slack" if host == "hooks.slack.com" else f"webhook at {host}"
-    return [Channel(name=receiver, send=lambda alert: send(alert, url, receiver, timeout))]
+    return [Channel(name=receiver, send=lambda alert: send(alert, url, timeout))]
 
 
-def send(alert: Alert, url: str, receiver: str, timeout: float) -> None:
+def send(alert: Alert, url: str, timeout: float) -> None:
     """Post the message. Raises `Unavailable`."""
     words = f"*{_escaped(title(alert))}*\n{_escaped(text(alert))}"
     body = json.dumps({"text": words}).encode()
@@ -40,11 +40,11 @@ def send(alert: Alert, url: str, receiver: str, timeout: float) -> None:
             return
     except urllib.error.HTTPError as error:
         error.close()
-        raise Unavailable(f"{receiver} answered {error.code} {error.reason}") from None  # the error itself knows the address
+        raise Unavailable(f"answered {error.code} {error.reason}") from None  # the error itself knows the address
     except urllib.error.URLError as error:
-        raise Unavailable(f"{receiver} was not reached: {error.reason}") from None
+        raise Unavailable(f"was not reached: {error.reason}") from None
     except Exception as error:  # a timeout in the middle, or an answer that is no HTTP
-        raise Unavailable(f"{receiver} was not reached: {type(error).__name__}") from None
+        raise Unavailable(f"was not reached: {type(error).__name__}") from None
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):

@@ -17,7 +17,7 @@ from keepfit.adapters.sklearn_trainer.selection import fixed_window, folds, hold
 from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
-from keepfit.ports import Metric, Model, Trained
+from keepfit.ports import Metric, Model, Predictions, Trained
 from keepfit.prepared import FILE, TRUTH, for_metric, groups_of
 from keepfit.records import CandidateScore
 from keepfit.stats.units import value
@@ -80,7 +80,7 @@ class SklearnTrainer:
             if pipeline is None:
                 return FittedModel(DummyRegressor().fit(frame, losses))
             try:
-                return FittedModel(pipeline.fit(frame, losses))
+                return _LossModel(pipeline.fit(frame, losses))
             except (ValueError, TypeError) as error:
                 raise DataError(f"no model of the losses could be fitted: {error}") from error
 
@@ -164,6 +164,14 @@ class SklearnTrainer:
         if self._classes and rows[TRUTH].nunique() < 2:
             only = rows[TRUTH].iloc[0]
             raise DataError(f"All {len(rows)} labelled training rows are of one class, {only!r}: expected two or more classes.")
+
+
+class _LossModel(FittedModel):
+    """Predicts with as few threads as it was fitted with: waiting for each other costs several times the work here too."""
+
+    def predict(self, features: pd.DataFrame) -> Predictions:
+        with threadpool_limits(_threads(features, list(features.columns))):
+            return super().predict(features)
 
 
 def _described(options: Sequence[Option], windows: Sequence[int | None], scores: Sequence[float]) -> tuple[CandidateScore, ...]:

@@ -115,7 +115,7 @@ def _opened(place: Place) -> Iterator[Any]:
 
     with place.opened() as raw:
         try:  # read bit by bit: a row group may be larger than memory
-            with pq.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 16) as file:
+            with pq.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True) as file:
                 yield file
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{place.name} is not a whole Parquet file: {str(error).partition(chr(10))[0]}") from None

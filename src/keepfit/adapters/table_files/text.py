@@ -160,6 +160,8 @@ def _parse_csv(name: str, header: list[str], delimiter: str, content: bytes) -> 
         raise DataError(f"{name}: expected {len(header)} cells in each row, found {bad[0].actual_columns}: {shown!r}")
     made = pl.from_arrow(table)
     assert isinstance(made, pl.DataFrame)  # noqa: S101 - a table never becomes a series
+    if content.count(b'"') % 2 and made.height and any(cell is not None and "\n" in cell for cell in made.row(-1)):
+        raise DataError(f'{name}: a quotation mark (") is opened and never closed: expected them in pairs.')
     return made
 
 
@@ -210,4 +212,9 @@ def _shown(line: bytes) -> str:
 
 
 def _only(frame: pl.DataFrame, columns: Sequence[str] | None) -> pl.DataFrame:
-    return frame if columns is None else frame.select([name for name in frame.columns if name in columns])
+    import polars as pl
+
+    if columns is None:
+        return frame
+    only = [series for series in frame.get_columns() if series.name in columns]  # a name may look like a pattern to polars
+    return pl.DataFrame(only) if only else pl.DataFrame(height=frame.height)
