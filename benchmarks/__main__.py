@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.measure import Failed, Limit, Row, Skipped, as_ratio, say
 
-NAMES = ("nothing_to_do", "large_ledger", "cold_cycle")
+NAMES = ("nothing_to_do", "large_ledger", "cold_cycle", "drift_speed", "drift_alarms")
 PACKAGES = ("keepfit", "mlflow", "evidently", "great-expectations", "prefect", "scikit-learn", "pandas", "polars")
 
 
@@ -101,7 +101,7 @@ def show(machine: dict[str, Any], repeat: int, rows: Sequence[Row], skipped: dic
     if rows:
         times = "one run each" if repeat == 1 else f"median of {repeat}, least and most in brackets"
         table = Table(
-            title=f"Seconds of a cold process, {times}",
+            title=f"Seconds, {times}",
             caption=f"{machine['cores']} cores, load {machine['load']} at the start, Python {machine['python']}; "
             + ", ".join(f"{name} {number}" for name, number in machine["packages"].items()),
         )
@@ -109,7 +109,9 @@ def show(machine: dict[str, Any], repeat: int, rows: Sequence[Row], skipped: dic
             table.add_column(heading, justify="right" if heading in ("keepfit", "peer", "ratio") else "left")
         for row in rows:
             limits = [mark(limit, row.meets(limit)) for limit in (row.bar, row.aim)]
-            table.add_row(row.what, spread(row.keepfit), spread(row.peer), row.against, as_ratio(row.ratio), *limits)
+            table.add_row(
+                row.what, spread(row.keepfit, row.unit), spread(row.peer, row.unit), row.against, as_ratio(row.ratio), *limits
+            )
         console.print(table)
         for row in rows:
             for who, parts in row.parts.items():
@@ -123,11 +125,14 @@ def show(machine: dict[str, Any], repeat: int, rows: Sequence[Row], skipped: dic
         console.print(reason, markup=False)
 
 
-def spread(seconds: Sequence[float]) -> str:
-    if not seconds:
+def spread(figures: Sequence[float], unit: str = "s") -> str:
+    """The median, and the least and the most beside it."""
+    if not figures:
         return ""
-    middle = f"{statistics.median(seconds):.2f}"
-    return middle if len(seconds) == 1 else f"{middle} ({min(seconds):.2f}–{max(seconds):.2f})"
+    digits = 3 if unit == "s" and max(figures) < 0.5 else {"s": 2, "MB": 0, "%": 1}[unit]
+    after = "" if unit == "s" else f" {unit}"
+    middle = f"{statistics.median(figures):.{digits}f}{after}"
+    return middle if len(figures) == 1 else f"{middle} ({min(figures):.{digits}f}–{max(figures):.{digits}f})"
 
 
 def mark(limit: Limit | None, met: bool | None) -> str:

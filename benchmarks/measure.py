@@ -38,17 +38,22 @@ class Failed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a figure must not exceed: a share of the peer's time, or seconds."""
+    """What a figure must not exceed: a share of the peer's, or seconds, or so much of its unit."""
 
     share: float | None = None
     seconds: float | None = None
+    most: float | None = None
 
     def holds(self, keepfit: float, peer: float | None) -> bool:
         if self.seconds is not None:
             return keepfit <= self.seconds
+        if self.most is not None:
+            return keepfit <= self.most
         return peer is not None and self.share is not None and keepfit <= self.share * peer
 
     def __str__(self) -> str:
+        if self.most is not None:
+            return f"{self.most:.3g}"
         return f"{self.seconds:g} s" if self.seconds is not None else as_ratio(self.share)
 
 
@@ -57,6 +62,7 @@ class Row:
     """One line of the table. Times are seconds of wall clock."""
 
     what: str
+    unit: str = "s"  # of the figures: s, MB, %
     keepfit: tuple[float, ...]  # every run
     peer: tuple[float, ...] = ()  # every run; empty: there is nothing to compare with
     against: str = ""  # what the peer is

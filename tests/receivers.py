@@ -43,6 +43,7 @@ class Receiver:
         self.mood = "well"
         self.got: list[Got] = []
         self.asked = 0  # attempts, taken or not
+        self.waiting = 0  # clients that are kept waiting just now
         self.released = threading.Event()  # lets those go who wait
 
     @property
@@ -98,8 +99,12 @@ class MailServer(Receiver):
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.asked += 1
-        while self.mood == "waits" and not self.released.is_set():
-            await asyncio.sleep(0.02)
+        if self.mood == "waits":
+            self.waiting += 1
+            while not self.released.is_set():
+                await asyncio.sleep(0.02)
+            self.waiting -= 1
+            return "451 you have waited in vain"
         if self.mood != "well":
             return "451 try again later"
         message = cast("EmailMessage", message_from_bytes(envelope.content, policy=policy.default))
@@ -149,7 +154,10 @@ class Webhook(Receiver):
         self.asked += 1
         body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
         if self.mood == "waits":
+            self.waiting += 1
             self.released.wait(30)
+            self.waiting -= 1
+            return
         if self.mood == "well":
             text = str(body.get("text") or body.get("message"))
             self.got.append(Got(datetime.now(UTC), str(body.get("title") or text.partition("\n")[0]), text, body))

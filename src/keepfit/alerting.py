@@ -280,7 +280,7 @@ def after_quiet_hours(alert: Alert, moment: datetime, settings: Alerts) -> datet
     return waited.astimezone(moment.tzinfo)
 
 
-RETRIES = (1, 10, 60, 600, 3600)  # seconds after the first, second, ... attempt that failed; the last for all that follow
+RETRIES = (1, 1, 2, 5, 60, 600, 3600)  # seconds after the first, second, ... attempt that failed; the last for all that follow
 GIVEN_UP = timedelta(days=7)
 
 

@@ -13,10 +13,10 @@ MOST_NAMED = 12  # names in a sentence
 
 def out_of_order(names: Sequence[str], columns: Mapping[str, Column]) -> Finding | None:
     """What is extra, missing and misplaced; None when nothing is. Columns that are not required may be missing."""
-    missing = [name for name, column in columns.items() if column.required and name not in names]
+    there = set(names)
+    missing = [name for name, column in columns.items() if column.required and name not in there]
     extra = [name for name in names if name not in columns]
-    shared = [name for name in names if name in columns]
-    moved = _misplaced(shared, [name for name in columns if name in set(shared)])
+    moved = _misplaced([name for name in names if name in columns], [name for name in columns if name in there])
     if not (missing or extra or moved):
         return None
     parts = [f"{words} {_listed(some)}" for words, some in (("no", missing), ("also", extra)) if some]

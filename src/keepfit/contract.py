@@ -54,8 +54,9 @@ def read_cells(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.D
     """
     faults: list[Fault] = []
     typed: dict[str, pl.Series] = {}
+    there = set(frame.columns)
     for name, column in columns.items():
-        if name not in frame.columns:
+        if name not in there:
             if column.required:
                 faults.append(_missing(name, frame))
             typed[name] = pl.Series(name, [None] * frame.height, dtype=_dtype(column))

@@ -39,7 +39,7 @@ class Reference:
     features: TableProfile
     output: TableProfile | None  # of the model's answers; None: unknown
     label: TableProfile | None  # None: no row has a label
-    units: int | None = None  # independent groups among the rows; None: every row is one
+    units: int | None = None  # rows of their own that the groups among the rows are worth; None: every row is one
     importance: Mapping[str, float] = field(default_factory=dict)  # feature -> how much the answers hang on it, largest 1
 
     def text(self) -> str:
@@ -215,7 +215,7 @@ def hold_against(current: Reference, reference: Reference, champion: ModelVersio
 
 
 def _units_in(part: TableProfile, whole: Reference) -> int:
-    """How many groups the rows of a part belong to, if they are as large as the groups of all rows."""
+    """How many rows of their own a part is worth, if its groups are like those of all rows."""
     if whole.units is None or not whole.features.rows:
         return part.rows
     return max(1, round(whole.units * part.rows / whole.features.rows))
@@ -316,5 +316,12 @@ def _labels(rows: pd.DataFrame, like: TableProfile | None, config: Config) -> Ta
 
 
 def _units(rows: pd.DataFrame, config: Config) -> int | None:
+    """How many rows of their own the groups are worth: (sum of their sizes)^2 / (sum of squared sizes), Kish's effective number,
+    which is their number where all are equally large and less where a few are most of the rows. None without groups."""
+    import numpy as np
+
     groups = groups_of(rows, config)
-    return None if groups is None else len(set(groups.tolist()))
+    if groups is None or not len(groups):
+        return None
+    _, sizes = np.unique(groups.astype(str), return_counts=True)
+    return max(1, int(sizes.sum() ** 2 / (sizes.astype(float) ** 2).sum()))

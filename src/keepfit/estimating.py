@@ -1,6 +1,6 @@
 """What the champion's metric probably is on rows without labels, and what it is on parts of the labelled ones.
 
-The estimate rests on held-out labelled rows of the champion's own time, which it was not trained on. What it says is checked on
+The estimate rests on held-out labelled rows of earlier batches, which the champion was not trained on. What it says is checked on
 those of the new rows that do have labels: estimated in the same way, then compared. Labels always outvote it.
 """
 
@@ -72,7 +72,7 @@ def estimate(
 
     Args:
         rows: prepared rows of this cycle, with and without labels, as the champion knows them.
-        held_out: prepared labelled rows of the champion's time that it was not trained on, none of them among `rows`.
+        held_out: prepared labelled rows of earlier batches that the champion was not trained on, none of them among `rows`.
         predictions, held_out_predictions: what the champion says of these.
         earlier: `error` of this champion's estimates in earlier cycles.
 
@@ -125,7 +125,7 @@ def _unfounded(held: Told, config: Config) -> str:
     """Why these held-out rows are nothing to rest an estimate on; empty when they are."""
     known, wanted = len(held.rows), config.monitor.min_labels
     if known < wanted:
-        return f"{known} labelled rows were held out in the champion's time: expected {wanted}, to learn from how right it is"
+        return f"{known} labelled held-out rows of earlier batches: expected {wanted}, to learn from them how right the champion is"
     if config.project.task == "regression":
         return ""
     if not scored(held.predictions):

@@ -8,7 +8,7 @@ without a zone are taken to be in UTC too. Durations and times of the day count 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, TypeVar
@@ -21,10 +21,12 @@ from keepfit.settings import Column
 from keepfit.stats.profile import (
     BINS,
     EXAMPLES,
+    NAMES,
     CategoryProfile,
     NumberProfile,
     TableProfile,
     UnreadProfile,
+    category_label,
     category_profile,
     lay_out,
     merge,
@@ -34,7 +36,9 @@ from keepfit.stats.profile import (
 
 WIDE = 500  # columns above which each gets a quarter of the bins
 SMALL = 2_000_000  # cells below which threads cost more than they save
+LONGEST = 1_000  # characters of a cell by which its kind is guessed
 GLANCE = 2_000  # text cells by which the kind of a column is guessed; then all must be of that kind
+AT_ONCE = 50_000  # different names that are hashed at a time
 LOOKED_AT = 1_000  # unreadable cells of a frame among which examples are looked for
 EXACT = 2**53  # whole numbers up to this are exact in floating point
 
@@ -153,7 +157,7 @@ def _kind(series: pl.Series) -> tuple[str, str]:
     if series.dtype != pl.String:
         return _kind_of_type(series.dtype), ""
     step = max(len(series) // GLANCE, 1)
-    glance = series.gather_every(step).drop_nulls().str.strip_chars()
+    glance = series.gather_every(step).drop_nulls().str.head(LONGEST).str.strip_chars()
     filled = glance.filter(~glance.str.to_lowercase().is_in(NULL_WORDS))
     if filled.is_empty():
         return "category", ""
@@ -279,9 +283,8 @@ def _number(cells: _Cells, reference: NumberProfile | None, bins: int) -> Number
 
 def _relative(values: pl.Series, origin: int | float) -> np.ndarray:
     """The values minus the origin as float64, in increasing order, NaN last."""
-    if not values.dtype.is_float() and origin:
-        if isinstance(origin, int):
-            values, origin = values.cast(pl.Int128, strict=False) - pl.Series([origin], dtype=pl.Int128), 0
+    if origin and isinstance(origin, int) and not values.dtype.is_float():
+        values, origin = values.cast(pl.Int128, strict=False) - pl.Series([origin], dtype=pl.Int128), 0
     ordered: np.ndarray = np.sort(values.cast(pl.Float64).to_numpy())
     if not origin:
         return ordered
@@ -304,16 +307,23 @@ def _origin(values: pl.Series) -> int | float:
     return int(middle) if whole else float(middle)
 
 
-def _category(cells: _Cells, reference: CategoryProfile | None, names: tuple[str, ...] | None = None) -> CategoryProfile:
+def _category(cells: _Cells, reference: CategoryProfile | None, names: Sequence[str] | None = None) -> CategoryProfile:
     counted = cells.values.drop_nulls().rename("name").value_counts(name="count")
-    return category_profile(
-        counted["name"].to_list(),
-        counted["count"].to_numpy(),
-        names=names if reference is None else reference.names,
-        missing=cells.missing,
-        unread=cells.unread,
-        examples=cells.examples,
-    )
+    if names is None:
+        names = _most_frequent(counted) if reference is None else reference.names
+    told: dict[str, Any] = {"missing": cells.missing, "unread": cells.unread, "examples": cells.examples}
+    made = category_profile((), np.empty(0), names=names, **told)
+    for part in counted.iter_slices(AT_ONCE):
+        made = made.merge(category_profile(part["name"].to_list(), part["count"].to_numpy(), names=names))
+    return made
+
+
+def _most_frequent(counted: pl.DataFrame) -> list[str]:
+    """The names to count one by one. Where there are too many, those seen once say nothing of how frequent they are."""
+    if counted.height > NAMES:
+        counted = counted.filter(pl.col("count") > 1)
+    first = counted.sort("count", "name", descending=[True, False]).head(NAMES)
+    return list(dict.fromkeys(map(category_label, first["name"].to_list())))
 
 
 def _text(series: pl.Series) -> Any:

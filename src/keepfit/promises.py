@@ -106,7 +106,7 @@ def fault(series: pl.Series, promise: Promise, broken: pl.Series) -> Fault:
     shown = examples(series, broken)
     if promise.check == FRESH:
         latest = series.max()
-        found = "no moment at all" if latest is None else f"{latest:%Y-%m-%d %H:%M:%S}"
+        found = f"{latest:%Y-%m-%d %H:%M:%S}" if isinstance(latest, datetime) else "no moment at all"
         return Fault(finding=Finding(check=FRESH, column=series.name, expected=promise.expected, found=found, rows=count))
     if promise.check == NULL_SHARE:
         found = f"{of} ({count / max(len(series), 1):.0%})"

@@ -83,7 +83,8 @@ def _draw(cycle: Cycle, ports: Ports, config: Config) -> None:
     if champion is None:
         return
     _, model = ports.registry.load(champion.version)
-    new = [batch for batch in cycle.batches if batch.state is BatchState.NEW and batch.place is Place.INBOX]
+    looked_at = (BatchState.NEW, BatchState.JUDGED)  # a decision that ends the cycle has marked them as judged
+    new = [batch for batch in cycle.batches if batch.state in looked_at and batch.place is Place.INBOX]
     current = _rows(champion, new, None, ports, config)
     reference = _reference_rows(champion, cycle, ports, config)
     if not len(current) or not len(reference):

@@ -30,6 +30,7 @@ CHANGES = {  # port -> methods that change something; `leases.renew` is left out
     "leases": {"acquire", "release"},
     "cycles": {"save"},
     "journal": {"intend", "settle", "note"},
+    "outbox": {"put"},
 }
 MLFLOW = ("create_", "delete_", "finalize_", "log_", "set_", "update_")
 

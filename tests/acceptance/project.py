@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import keepfit
-from keepfit.records import BatchState
+from keepfit.records import BatchState, Event
 
 NAME = "walk"
+PASSING = {Event.FAILED, Event.RECOVERED}  # told where something was away for a while
 SETTINGS = """
 [project]
 name = "walk"
@@ -100,6 +101,7 @@ def decided(folder: Path) -> dict[str, Any]:
             "journal": [
                 (each.status, each.promotion.kind, each.promotion.from_version, each.promotion.to_version) for each in entries
             ],
+            "alerts": sorted(each.alert.event.value for each in ledger.outbox.recent(NAME, 100) if each.alert.event not in PASSING),
             "lease": ledger.leases.current(NAME),
         }
 

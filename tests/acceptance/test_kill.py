@@ -102,6 +102,7 @@ def test_a_cycle_of_which_every_run_is_killed_ends_the_same_on_postgres(
     content = data_files(postgres_project)
     for name in (
         "cycles.save",
+        "outbox.put",
         "tracker.record",
         "registry.register",
         "journal.intend",

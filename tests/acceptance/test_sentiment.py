@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 REAL = Path(os.environ.get("KEEPFIT_DATA") or Path(__file__).parents[3] / "shared" / "data")
 LIGHT = {"KEEPFIT_VALIDATE__ENGINE": "pandera", "KEEPFIT_REPORTS__EVIDENTLY": "false"}
-NEW_DOMAIN = ("--option", "new_domain=2026-01-08")
+NEW_DOMAIN = ("--option", "new_domain=2026-01-07")
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +64,20 @@ def drawn(project: Path) -> list[str]:
 
 
 def test_a_new_domain_is_learnt_and_a_broken_day_is_set_aside(heavy, project) -> None:
-    arrive(heavy, project, "2026-01-01", "--days", "6")
+    arrive(heavy, project, "2026-01-01", "--days", "5")
     first = cycle(heavy, project, learn=True)
     assert first["outcome"] == "promoted", first["reason"]
     assert 0.84 < first["verdict"]["challenger"] < 0.93
-    assert len(docs(project)) == 6
+    assert len(docs(project)) == 5
 
-    arrive(heavy, project, "2026-01-07")
+    arrive(heavy, project, "2026-01-06")
     quiet = cycle(heavy, project, learn=True)
     assert quiet["outcome"] == "healthy", quiet["reason"]
     assert quiet["drift"]["detected"] is False
     before = drawn(project)
     assert before
 
-    arrive(heavy, project, "2026-01-08", *NEW_DOMAIN)
+    arrive(heavy, project, "2026-01-07", *NEW_DOMAIN)
     fallen = cycle(heavy, project)
     assert fallen["performance"]["value"] < 0.7
     assert {"floor", "degradation"} <= set(fired(fallen))
@@ -86,18 +86,18 @@ def test_a_new_domain_is_learnt_and_a_broken_day_is_set_aside(heavy, project) ->
     assert fallen["verdict"]["challenger"] > fallen["verdict"]["champion"] + 0.05
     assert set(drawn(project)) > set(before)
 
-    arrive(heavy, project, "2026-01-09", *NEW_DOMAIN)
+    arrive(heavy, project, "2026-01-08", *NEW_DOMAIN)
     recovered = cycle(heavy, project)
     assert recovered["outcome"] == "healthy", recovered["reason"]
     assert recovered["performance"]["champion"] == "2"
     assert recovered["performance"]["value"] > 0.75
 
     pages = docs(project)
-    arrive(heavy, project, "2026-01-10", "--broken-on", "2026-01-10")
+    arrive(heavy, project, "2026-01-09", "--broken-on", "2026-01-09")
     broken = cycle(heavy, project)
     assert (broken["outcome"], broken["candidate"]) == ("quarantined", None)
     assert "text: expected at least 5 characters" in broken["reason"]
-    assert (project / "data/quarantine/2026-01-10.csv").is_file()
+    assert (project / "data/quarantine/2026-01-09.csv").is_file()
     assert len(docs(project)) == len(pages) + 1
 
 

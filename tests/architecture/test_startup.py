@@ -12,6 +12,7 @@ import pytest
 
 HEAVY = {
     "airflow",
+    "apprise",
     "evidently",
     "great_expectations",
     "langchain",

@@ -46,11 +46,11 @@ def people(count: int, seed: int, mean: float = 0.0) -> pd.DataFrame:
     return own(pd.DataFrame({"x": x, "part": draw.choice(["north", "south"], count)}), truth)
 
 
-def houses(count: int, seed: int, old: float = 0.3) -> pd.DataFrame:
+def houses(count: int, seed: int, old: float = 0.3, spreads: tuple[float, float] = (0.5, 4.0)) -> pd.DataFrame:
     """Old houses are hard to value."""
     draw = np.random.default_rng(seed)
     features = pd.DataFrame({"x": draw.normal(0, 3, count), "age": np.where(draw.random(count) < old, "old", "new")})
-    spread = np.where(features["age"] == "old", 4.0, 0.5)
+    spread = np.where(features["age"] == "old", spreads[1], spreads[0])
     return own(features, features["x"] + draw.normal(0, 1, count) * spread)
 
 
@@ -110,6 +110,29 @@ def test_a_regression_is_estimated_by_a_model_of_its_losses(metric: str) -> None
     assert (found.method, found.note) == ("loss_model", "")
     assert found.interval.low <= real <= found.interval.high
     assert abs(found.value - real) < 0.3 * abs(before - real)  # it has followed the shift
+
+
+@pytest.mark.parametrize(("metric", "power"), [("mean_absolute_error", 1), ("root_mean_squared_error", 2)])
+def test_the_loss_model_learns_the_loss_that_the_metric_is_about(metric: str, power: int) -> None:
+    ports, config = setting("regression", metric)
+    held_out, new = houses(3_000, 1, 0.3, (1.0, 2.0)), houses(3_000, 2, 0.9, (1.0, 2.0))
+    given: list[Any] = []
+
+    class Knowing:
+        def loss_model(self, rows: Any, features: Any, losses: Any) -> Any:
+            given.append((rows, losses))
+            return self
+
+        def predict(self, rows: Any) -> Predictions:
+            return Predictions(np.where(rows["age"] == "old", 2.0, 1.0) ** power)
+
+    ports.trainer = Knowing()
+    found = estimated(Valuer(), blank(new), held_out, ports, config)
+    assert found.value == pytest.approx(realised(Valuer(), new, ports), rel=0.05)
+    errors = np.abs(held_out[TRUTH] - held_out["x"]) ** power
+    for rows, losses in given:
+        assert len(rows) == 2_000
+        assert losses == pytest.approx(np.abs(rows[TRUTH] - rows["x"]) ** power / errors.mean())
 
 
 def test_with_few_held_out_rows_errors_count_as_equally_large() -> None:
@@ -222,8 +245,8 @@ def of_one_class(rows: pd.DataFrame, others: int) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("model", "held_out", "note"),
     [
-        (Sure(), people(29, 1), "29 labelled rows were held out in the champion's time: expected 30"),
-        (Sure(), people(0, 1), "0 labelled rows were held out"),
+        (Sure(), people(29, 1), "29 labelled held-out rows of earlier batches: expected 30"),
+        (Sure(), people(0, 1), "0 labelled held-out rows of earlier batches"),
         (Mute(), people(300, 1), "the champion gives neither probabilities nor decision values"),
         (Sure(), of_one_class(people(300, 1), 0), "0 of 300 labelled held-out rows are of another class than 'no'"),
         (Sure(), of_one_class(people(300, 1), 4), "4 of 300 labelled held-out rows are of another class than 'no': expected 5"),

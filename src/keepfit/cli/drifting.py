@@ -132,7 +132,7 @@ def _document(found: Comparison) -> dict[str, Any]:
     report = found.report
     return {
         "schema_version": SCHEMA,
-        "drift_detected": bool(report.detected),
+        "drift_detected": report.detected,
         "note": report.note,
         "reference": {"rows": report.reference_rows, "files": found.reference_files},
         "current": {"rows": report.rows, "files": found.current_files},

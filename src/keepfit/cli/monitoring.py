@@ -45,7 +45,9 @@ def _say(found: Cycle, trend: list[Cycle]) -> None:
         table(("signal", "", "value", "threshold", "rows", "says"), map(_signal, found.decision.signals), title="Signals")
     drift = found.drift
     if drift is not None and drift.detected is not None:
-        everything = (*drift.columns, *drift.output, *((drift.label,) if drift.label else ()))
+        everything = sorted(
+            (*drift.columns, *drift.output, *((drift.label,) if drift.label else ())), key=lambda each: not each.drifted
+        )
         fact("")
         table(("column", "", "method", "score", "threshold", "p", "found"), map(_column, everything[:MOST_COLUMNS]), title="Drift")
         if len(everything) > MOST_COLUMNS:

@@ -85,8 +85,8 @@ def _kind(column: ColumnDrift) -> Iterator[str]:
 def _score(column: ColumnDrift, top: float) -> Html | None:
     if column.score is None:
         return None
-    counts = f", {number(column.threshold)} counts" if column.threshold is not None else ""
-    p_value = f"p {'' if column.p_value < 1e-4 else '= '}{chance(column.p_value)}" if column.p_value is not None else None
+    counts = f", counts from {number(column.threshold)}" if column.threshold is not None else ""
+    p_value = f"p {'< 0.0001' if column.p_value < 1e-4 else f'= {chance(column.p_value)}'}" if column.p_value is not None else None
     sure = joined(" · ", element("span", p_value, class_="whole")) if p_value else None
     return element(
         "div",

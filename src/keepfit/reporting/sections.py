@@ -71,6 +71,12 @@ def data(validation: Validation) -> Html:
     )
 
 
+def notes(cycle: Cycle) -> Html | None:
+    """What went wrong without stopping the cycle; None where nothing did."""
+    told = within((element("li", note) for note in cycle.notes), 10, 10_000)
+    return element("ul", *told, class_="findings") if told else None
+
+
 def origin(cycle: Cycle) -> Html:
     """Which cycle, version, window, settings and code the numbers come from."""
     return element("dl", *(joined(element("dt", term), element("dd", said)) for term, said in _facts(cycle)), class_="facts")
@@ -83,7 +89,7 @@ def _signal(signal: Signal) -> Html:
     words, tone = _state(signal)
     return element(
         "li",
-        element("div", element("h3", signal.name.replace("_", " ")), pill(words, tone), class_="split"),
+        element("div", element("h3", name(signal.name.replace("_", " "))), pill(words, tone), class_="split"),
         element("p", signal.reason),
         _measured(signal),
         element("p", f"It would have taken: {signal.would_change}", class_="small") if signal.would_change else None,
@@ -147,6 +153,7 @@ def _from(version: str | None) -> tuple[str, ...]:
 
 def _batch(batch: BatchValidation) -> Html:
     left = len(batch.findings) - FINDINGS
+    dropped = f", {batch.dropped:,} went to quarantine" if batch.dropped else ""
     told = [element("li", str(finding)) for finding in batch.findings[:FINDINGS]]
     told += [element("li", f"and {left:,} more")] if left > 0 else []
     told += [element("li", note, class_="note") for note in batch.notes[:FINDINGS]]
@@ -160,7 +167,7 @@ def _batch(batch: BatchValidation) -> Html:
         ),
         element(
             "p",
-            f"quality {batch.quality:.1f} of 100 · {count(batch.rows, 'row')}, {batch.labelled:,} labelled",
+            f"quality {batch.quality:.1f} of 100 · {count(batch.rows, 'row')}, {batch.labelled:,} labelled{dropped}",
             class_="small",
         ),
         element("ul", *told, class_="findings") if told else None,

@@ -82,10 +82,12 @@ def _where(report: DriftReport) -> str:
 def _health(cycle: Cycle) -> str:
     if _fired(cycle, "no_champion"):
         return "there is no champion yet"
+    if _fired(cycle, *_HARM) and cycle.performance is not None and cycle.performance.value is not None:
+        return "the champion does worse than it should"
+    if _fired(cycle, "estimate"):
+        return "the champion probably does worse than it should"
     if cycle.performance is None or cycle.performance.value is None:
         return "the champion could not be judged"
-    if _fired(cycle, *_HARM):
-        return "the champion does worse than it should"
     signals = cycle.decision.signals if cycle.decision else ()
     if any(signal.name in _HARM and not signal.enough for signal in signals):
         return "there are too few labels to judge the champion"
@@ -97,7 +99,7 @@ def _tone(cycle: Cycle) -> str:
         return "bad"
     if _fired(cycle, *_HARM):
         return "good" if cycle.outcome is Outcome.PROMOTED else "bad"
-    if cycle.drift is not None and cycle.drift.detected:
+    if (cycle.drift is not None and cycle.drift.detected) or _fired(cycle, "estimate"):
         return "watch"
     return "good" if cycle.decision is not None else "quiet"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import nsmallest
 from typing import Any
 
 import numpy as np
@@ -66,12 +65,10 @@ class CategoryProfile:
 
 
 def category_profile(
-    labels: Sequence[str], counts: np.ndarray, *, names: Sequence[str] | None = None, missing: int = 0, **others: Any
+    labels: Sequence[str], counts: np.ndarray, *, names: Sequence[str], missing: int = 0, **others: Any
 ) -> CategoryProfile:
-    """The profile of distinct labels and their counts, (n,) each; `names` are the reference's, or chosen: the most frequent."""
+    """The profile of distinct labels and their counts, (n,) each, of which those in `names` are counted one by one."""
     counts = np.asarray(counts, dtype=np.int64)
-    if names is None:
-        names = _most_frequent(labels, counts)
     place = {name: number for number, name in enumerate(names)}
     tracked = np.zeros(len(names), dtype=np.int64)
     rest: dict[str, int] = {}
@@ -83,16 +80,6 @@ def category_profile(
         else:
             tracked[number] += count
     return CategoryProfile(names=tuple(names), counts=tracked, missing=missing, **_hashed(rest), **others)
-
-
-def _most_frequent(labels: Sequence[str], counts: np.ndarray) -> list[str]:
-    """The names to count one by one. Where there are too many, those seen once say nothing of how frequent they are."""
-    if len(labels) > NAMES:
-        chosen = np.flatnonzero(counts >= max(int(np.partition(counts, -NAMES)[-NAMES]), 2)).tolist()
-    else:
-        chosen = list(range(len(labels)))
-    first = nsmallest(NAMES, chosen, key=lambda row: (-counts[row], labels[row]))
-    return list(dict.fromkeys(category_label(labels[row]) for row in first))
 
 
 def category_label(name: str) -> str:

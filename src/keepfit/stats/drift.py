@@ -38,7 +38,7 @@ from keepfit.stats.numbers import NumberProfile
 from keepfit.stats.profile import TableProfile, UnreadProfile, mismatch
 
 DEALT_AGAIN = 30_000_000  # cells dealt in all for tests near the decision; some seconds
-NEAR, FAR = 30.0, 1e-9  # times the level: between them a p-value is not left to few deals
+NEAR, FAR = 10.0, 1e-9  # times the level: between them a p-value is not left to few deals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a metric probably is on rows whose labels have not come: truths are drawn that fit what is known, and the metric is
 taken of each draw.
 
-Held-out labelled rows of the champion's own time tell how its word and the truth go together: `keepfit.stats.confidence` for
+Earlier labelled rows that a champion was not trained on tell how its word and the truth go together: `keepfit.stats.confidence` for
 classes, `keepfit.stats.losses` for numbers. New rows get truths drawn from that, `DRAWS` times over, each time from held-out
 units drawn again with replacement (a bootstrap). So any metric can be estimated, the user's own too: the mean over the draws is
 the estimate, and their spread holds both the chance in the labels and what the held-out rows leave open. The interval is one

@@ -97,15 +97,16 @@ def number_profile(
     **others: Any,
 ) -> NumberProfile:
     """The profile of values relative to `origin`, (n,) float64 in increasing order; NaN (at the end) counts as missing."""
-    filled = int(np.searchsorted(ordered, np.nan))
+    filled = int(ordered.searchsorted(np.nan))
     finite = only_finite(ordered[:filled])
-    ends = np.searchsorted(finite, edges)
-    counts = np.diff(ends, prepend=0, append=len(finite)).astype(np.int64)
+    bounds = np.zeros(len(edges) + 2, dtype=np.int64)
+    bounds[1:-1], bounds[-1] = finite.searchsorted(edges), len(finite)
+    counts = bounds[1:] - bounds[:-1]
     sums = np.zeros(len(counts))
-    held = np.flatnonzero(counts)
+    held = counts.nonzero()[0]
     with np.errstate(over="ignore", invalid="ignore"):
         if len(held):  # neighbouring starts of bins that hold something are their bounds
-            sums[held] = np.add.reduceat(finite, np.append(0, ends)[held])
+            sums[held] = np.add.reduceat(finite, bounds[held])
         squares = float(np.einsum("i,i", finite, finite))  # not @: BLAS would start threads for so little
     return NumberProfile(
         origin=origin,
@@ -123,8 +124,7 @@ def number_profile(
 
 def only_finite(ordered: np.ndarray) -> np.ndarray:
     """The part of values in increasing order, NaN last, that is finite."""
-    low, high = np.searchsorted(ordered, -np.inf, side="right"), np.searchsorted(ordered, np.inf, side="left")
-    return ordered[int(low) : int(high)]
+    return ordered[int(ordered.searchsorted(-np.inf, side="right")) : int(ordered.searchsorted(np.inf))]
 
 
 def lay_out(ordered: np.ndarray, bins: int = BINS) -> np.ndarray:

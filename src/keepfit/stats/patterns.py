@@ -8,10 +8,11 @@ the log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Qui
 The prior's a is the term's share of all of both sides, times A = `PRIOR` of the smaller side's n: the fewer texts hold a term, the
 nearer its d is drawn to 0. Texts are counted, not occurrences: one that says a word ten times is one example of it.
 
-How sure it is that a term has become more common: z, the normal quantile of the exact binomial chance of y or more among the y + y'
-texts, when n / (n + n') of them belong to the current side. (The paper's own z, d over its standard error, is bounded by the prior
-where y' = 0, so that just the new terms would be the least sure.) A term is named when z is above the quantile of 1 - `level` /
-number of terms looked at (Bonferroni), so that in texts of the same kind hardly ever any is named.
+How sure it is that a term has become more common: z, the normal quantile of the exact binomial chance of y or more among the
+y + y' texts, when n / (n + n') of them belong to the current side; or, where that is larger, the current side's share of all
+texts. So neither longer texts nor the disappearance of other words makes a term new. (The paper's own z, d over its standard
+error, is bounded by the prior where y' = 0: just the new terms would be the least sure.) A term is named when z is above the
+quantile of 1 - `level` / number of terms looked at (Bonferroni), so that in texts of the same kind hardly ever any is named.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ def new_patterns(
     """
     held = term_counts(current, pairs=not isinstance(reference, TextProfile))
     before, n_before = _reference_counts(reference, held)
+    texts, texts_before = _texts(current), _texts(reference)
     terms = sorted(held)  # only these can have become more common; sorted, for the order of equals
     y, y_before = (np.array([counts[term] for term in terms], dtype=float) for counts in (held, before))
     n = y.sum()
     if not n or not n_before:
         return ()
-    part = n / (n + n_before)
+    part = max(n / (n + n_before), texts / (texts + texts_before))
     looked = reachable(y + y_before, part, level)
     y, y_before = y[looked], y_before[looked]
     z = -ndtri(np.maximum(at_least(y, y_before, part), 1e-300))
@@ -102,6 +104,10 @@ def _reference_counts(reference: TextProfile | Sequence[str | None], held: Count
         return counts, float(counts.total())
     appearances = dict(zip(reference.words.tolist(), reference.appearances.tolist(), strict=True))
     return Counter({term: appearances.get(bucket(term.translate(DIGITS)), 0) for term in held}), float(reference.appearances.sum())
+
+
+def _texts(side: TextProfile | Sequence[str | None]) -> int:
+    return side.documents if isinstance(side, TextProfile) else sum(text is not None for text in side)
 
 
 def _log_odds(y: np.ndarray, y_before: np.ndarray, n: float, n_before: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepfit.errors import DataError
-from keepfit.stats.categories import NAMES, CategoryProfile, aligned_categories, category_profile, rank, reach
+from keepfit.stats.categories import NAMES, CategoryProfile, aligned_categories, category_label, category_profile, rank, reach
 from keepfit.stats.numbers import BINS, EXAMPLES, NumberProfile, lay_out, number_profile, only_finite
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "TableProfile",
     "UnreadProfile",
     "aligned_categories",
+    "category_label",
     "category_profile",
     "dumps",
     "lay_out",

@@ -20,7 +20,7 @@ smaller of the two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from math import sqrt
 from typing import Any
@@ -38,7 +38,6 @@ _DEALS = 200  # how often the texts are dealt out anew
 _CELLS = 4_000_000  # of a matrix made at a time
 _TERMS = 5_000  # terms looked at one by one
 _LEVEL = 0.01  # a term is looked at when it could reach this level at all (Tarone 1990)
-_SMALLEST, _NOTHING = 1e-300, 0.9  # p-values as they are combined: none is nought, and one of 1 does not outvote the others
 
 
 def text_drift(
@@ -63,31 +62,6 @@ def text_drift(
         return found
     others = (None, tfidf(part.pair, seed), characters(part.pair), terms(part.pair, seed))
     return tuple(_of_part(one, other, part.share) for one, other in zip(found, others, strict=True))
-
-
-def deciding(measures: Sequence[Measure]) -> Measure | None:
-    """The surest of the measures whose score counts; where none does, the surest. None where no p-value is defined."""
-    judged = [measure for measure in measures if measure.p_value is not None]
-    counting = [measure for measure in judged if _counts(measure)]
-    return min(counting or judged, key=lambda measure: measure.p_value or 0.0, default=None)
-
-
-def combined(measures: Sequence[Measure]) -> float | None:
-    """One p-value for the column. None where no measure has one.
-
-    Cauchy's combination (Liu and Xie 2020): with t the mean of cot(pi p), p = arccot(t) / pi. It holds in the tail however the
-    measures depend on each other, costs no more than Bonferroni where one measure alone speaks, and less where several do. A
-    measure whose score does not count says nothing here, so that drift too small to count does not decide.
-    """
-    judged = [measure for measure in measures if measure.p_value is not None]
-    if not judged:
-        return None
-    told = [measure.p_value if _counts(measure) and measure.p_value is not None else 1.0 for measure in judged]
-    return float(np.arctan2(1, np.mean(1 / np.tan(np.pi * np.clip(told, _SMALLEST, _NOTHING)))) / np.pi)
-
-
-def _counts(measure: Measure) -> bool:
-    return (measure.score or 0.0) >= EFFECTS[measure.name]
 
 
 # ------------------------------------------------------------------------------------------------------------ measures

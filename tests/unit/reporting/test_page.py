@@ -117,7 +117,7 @@ def test_a_drifted_column_is_shown_with_both_of_its_distributions() -> None:
     pictures = [attributes for tag, attributes in page.elements if tag == "svg" and "histogram" in (attributes.get("class") or "")]
     assert len(pictures) == 4  # income, message, asked_at and the model's score
     for part in (
-        "0.31 Jensen-Shannon, 0.1 counts · p <0.0001",
+        "0.31 Jensen-Shannon, counts from 0.1 · p < 0.0001",
         "mortgage 40% 21.5%",
         "e-bike new 0% 23%",
         "boat gone 5.3% 0%",
@@ -157,6 +157,16 @@ def test_the_data_and_where_the_numbers_come_from_are_told() -> None:
         "commit 0badc0ffee12+changes",
     ):
         assert part in text
+
+
+def test_what_went_wrong_on_the_way_and_dropped_rows_are_told() -> None:
+    assert CYCLE.validation is not None
+    batches = (replace(CYCLE.validation.batches[0], dropped=12),)
+    cycle = replace(CYCLE, notes=("no pictures were drawn: no room",), validation=replace(CYCLE.validation, batches=batches))
+    text = read(whole(cycle)).text
+    assert "What went wrong on the way no pictures were drawn: no room" in text
+    assert "640 rows, 221 labelled, 12 went to quarantine" in text
+    assert "What went wrong" not in read(whole()).text
 
 
 def test_a_challenger_and_its_verdict_are_told() -> None:

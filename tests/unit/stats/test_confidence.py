@@ -138,6 +138,27 @@ def test_rows_that_belong_together_widen_the_interval_to_what_is_true():
     assert inside[False] < inside[True]
 
 
+def test_rows_of_a_group_are_drawn_as_alike_as_they_are():
+    generator = np.random.default_rng(16)
+    held, truth, groups = grouped_rows(150, 20, generator)
+    calibration = calibrate(held, truth, groups, draws=30)
+    assert calibration.by_class
+    shares = [np.bincount(groups, weights=drawn == "b").std() for drawn in calibration.truths(held, groups)]
+    assert np.mean(shares) == pytest.approx(np.bincount(groups, weights=truth == "b").std(), rel=0.1)
+
+
+def test_groups_in_which_the_champion_is_right_or_wrong_as_a_whole():
+    generator = np.random.default_rng(17)
+    held, truth = two_classes(3_000, generator)
+    groups = np.repeat(np.arange(150), 20)
+    turned = (generator.random(150) < 0.3)[groups]
+    truth = np.where(turned, np.where(held.values == "b", "a", "b"), held.values)
+    calibration = calibrate(held, truth, groups, draws=30)
+    assert not calibration.by_class
+    right = [np.bincount(groups, weights=drawn == held.values).std() for drawn in calibration.truths(held, groups)]
+    assert np.mean(right) == pytest.approx(np.bincount(groups, weights=truth == held.values).std(), rel=0.2)
+
+
 def test_independent_rows_in_groups_are_no_more_alike_than_others():
     generator = np.random.default_rng(5)
     held, truth = two_classes(2_000, generator)
@@ -176,6 +197,8 @@ def test_an_answer_that_is_no_class_is_always_wrong():
     held, truth = two_classes(300, generator)
     odd = Predictions(np.full(300, "other", dtype=object), held.probabilities, held.classes)
     assert estimated(builtin("accuracy"), held, truth, odd).value == 0.0
+    drawn = np.concatenate(list(calibrate(held, truth, draws=20).truths(odd)))
+    assert np.mean(drawn == "b") == pytest.approx(np.mean(truth == "b"), abs=0.05)
     assert codes(np.array(["b", "other"]), ("a", "b")).tolist() == [1, -1]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -59,7 +59,8 @@ def drawn(generator, n, like=None, *, repeat=2):
     for name, share in SHARES.items():
         counts = generator.multinomial(n, share / share.sum())
         held = np.flatnonzero(counts)
-        names = like.columns[name].names if like else None
+        first = [place for place in np.argsort(-counts, kind="stable")[:1_000] if counts[place]]
+        names = like.columns[name].names if like else [NAMES[name][place] for place in first]
         columns[name] = category_profile([NAMES[name][place] for place in held], counts[held], names=names)
     return TableProfile(rows=n, columns=columns)
 
@@ -73,7 +74,7 @@ def alarms(generator, n, m, tables, rules):
     return found
 
 
-@pytest.mark.parametrize(("n", "m", "tables"), [(100, 100, 120), (1_000, 1_000, 80), (100, 3_000, 60), (3_000, 100, 60)])
+@pytest.mark.parametrize(("n", "m", "tables"), [(100, 100, 80), (1_000, 1_000, 40), (100, 3_000, 40), (3_000, 100, 40)])
 def test_tables_without_drift_alarm_no_more_often_than_stated(n, m, tables):
     rules = dataclasses.replace(SURE, false_alarms=0.05)
     found = alarms(np.random.default_rng(n + m), n, m, tables, rules)
@@ -85,10 +86,10 @@ def test_large_tables_without_drift_alarm_no_more_often_than_stated(n, m):
     generator = np.random.default_rng(n + m)
     pilot = drawn(generator, 20_000, repeat=1)
     found = 0
-    for _ in range(60):
+    for _ in range(40):
         reference, current = (_recounted(generator, pilot, size) for size in (n, m))
         found += any(drift.drifted for drift in drift_of(reference, current, dataclasses.replace(SURE, false_alarms=0.05)))
-    assert found <= 3 + 3 * math.sqrt(3)
+    assert found <= 2 + 3 * math.sqrt(2)
 
 
 def _recounted(generator, pilot, rows):
@@ -97,7 +98,7 @@ def _recounted(generator, pilot, rows):
     for name, column in pilot.columns.items():
         if name in SHARES:
             counts = generator.multinomial(rows, column.counts / column.counts.sum())
-            columns[name] = dataclasses.replace(column, counts=counts, others={}, buckets=0 * column.buckets)
+            columns[name] = dataclasses.replace(column, counts=counts, others={}, others_complete=True, buckets=0 * column.buckets)
             continue
         missing = int(generator.binomial(rows, column.missing / pilot.rows))
         counts = generator.multinomial(rows - missing, column.counts / column.filled)
@@ -106,9 +107,17 @@ def _recounted(generator, pilot, rows):
 
 
 @pytest.mark.parametrize("method", ["wasserstein", "psi", "jensen_shannon", "chi_square"])
-def test_every_method_keeps_the_stated_rate(method):
-    rules = Rules(false_alarms=0.05, default=Rule(method=method, effect=0.0))
-    assert alarms(np.random.default_rng(8), 300, 200, 40, rules) <= 2 + 3 * math.sqrt(2)
+def test_p_values_of_every_method_are_as_rare_as_they_say(method):
+    rules = Rules(false_alarms=1e-12, default=Rule(method=method))  # so that none is near the decision and dealt again
+    generator = np.random.default_rng(8)
+    p_values = []
+    for _ in range(30):
+        reference = drawn(generator, 300)
+        found = drift_of(reference, drawn(generator, 200, reference), rules)
+        p_values += [drift.measures[0].p_value for drift in found]
+    for level in (0.05, 0.01):
+        usual = level * len(p_values)
+        assert sum(p_value <= level for p_value in p_values) <= usual + 4 * math.sqrt(usual)
 
 
 @pytest.mark.parametrize("method", ["auto", "wasserstein", "psi", "jensen_shannon", "chi_square"])
@@ -258,7 +267,7 @@ def test_values_outside_the_reference_range_are_named_when_chance_would_not_brin
 
 
 def test_dates_out_of_range_are_shown_as_dates():
-    first = datetime(2026, 1, 1)
+    first = datetime(2026, 1, 1, tzinfo=UTC)
     days = [first + timedelta(hours=hour) for hour in range(500)]
     drift = one(days, [moment + timedelta(days=30) for moment in days])
     assert (drift.kind, drift.method, drift.drifted) == ("datetime", "ks", True)

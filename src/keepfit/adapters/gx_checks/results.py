@@ -36,7 +36,9 @@ def of_the_contract(results: Any, batch: Any, frame: pl.DataFrame, columns: Mapp
             elif promise.check == FRESH:
                 broken = pl.repeat(value=True, n=frame.height, eager=True)
             else:
-                broken = _cells(_rows(outcome, batch), frame.height)
+                broken = broken_cells(frame[name], promise)
+                if broken.sum() != outcome.result["unexpected_count"]:  # then its word counts; asking for all rows is slow
+                    broken = _cells(_rows(outcome, batch), frame.height)
             if broken is not None:
                 faults.append(fault(frame[name], promise, broken))
     return Checked(faults=faults, notes=notes)
@@ -71,13 +73,18 @@ def _fault(outcome: Any, batch: Any, frame: pl.DataFrame) -> Fault:
     if raised := _raised(outcome):
         raise ConfigError(f"{config.type} of {column or 'the table'} cannot be checked: {raised}")
     if "unexpected_count" not in result:
-        return Fault(finding=Finding(**plain, found=str(result.get("observed_value", "otherwise")), rows=frame.height))
+        return Fault(finding=Finding(**plain, found=_shown(result.get("observed_value", "otherwise")), rows=frame.height))
     count = int(result["unexpected_count"])
     rows = _rows(outcome, batch)
     shown = tuple(f"row {row + 1}" + (f": {frame[column][row]!r}" if column else "") for row in rows[:3])
     finding = Finding(**plain, found=f"{count} of {frame.height} rows that are not", rows=count, examples=shown)
     single = config.kwargs.get("mostly", 1) == 1 and not config.type.endswith(IN_ORDER) and len(rows) == count
     return Fault(finding=finding, cells=_cells(rows, frame.height), apart=single)
+
+
+def _shown(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _in_words(config: Any) -> str:

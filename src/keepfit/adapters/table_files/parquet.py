@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FRAME = 8 << 20  # bytes of a frame, about
 GLANCE = 16 << 20  # bytes of a glance; what is smaller is looked at as a whole
+BUFFERS = 32 << 20  # bytes read ahead, of all columns
 LOOKS = 16  # row groups of which a glance takes rows
 
 
@@ -59,11 +60,20 @@ def parquet_glance(place: Place, columns: Sequence[str] | None, share: int) -> t
         there = sum(file.metadata.row_group(number).num_rows for number in groups)
         step = 1 if complete else -(-there // wanted)
         frames = _frames(file, place, tuple(groups), wanted if complete else _rows_of(file, FRAME), columns)
-        return [frame.gather_every(step) if step > 1 else frame for frame in frames], complete
+        return (list(frames) if complete else list(_every(step, frames))), complete
+
+
+def _every(step: int, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The k-th, 2k-th, ... row of all frames together, copied, so that nothing holds on to the others."""
+    start = 0
+    for frame in frames:
+        yield frame.gather_every(step, offset=-start % step)
+        start += frame.height
 
 
 def _rows_of(file: Any, size: int) -> int:
     """How many rows take up so many bytes, by what the file says of itself."""
+    size = max(size, file.metadata.num_columns << 13)  # a frame of few rows would be mostly overhead
     held = max((file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)), default=0)
     most = max((file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)), default=0)
     each = max(held / max(most, 1), 8 * file.metadata.num_columns, 1)
@@ -114,8 +124,11 @@ def _opened(place: Place) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     with place.opened() as raw:
-        try:  # read bit by bit: a row group may be larger than memory
-            with pq.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True) as file:
+        try:
+            footer = pq.read_metadata(raw)
+            each = min(max(BUFFERS // max(footer.num_columns, 1), 1 << 12), 1 << 16)
+            bit_by_bit = {"pre_buffer": False, "buffer_size": each}  # a row group may be larger than memory
+            with pq.ParquetFile(raw, metadata=footer, page_checksum_verification=True, **bit_by_bit) as file:
                 yield file
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DataError(f"{place.name} is not a whole Parquet file: {str(error).partition(chr(10))[0]}") from None

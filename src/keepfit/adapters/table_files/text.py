@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CHUNK = 8 << 20  # bytes read at a time
+SMALL = 1 << 20  # bytes by which the number of columns is guessed
 LONGEST = 512 << 20  # bytes of a record
 GLANCE = 16 << 20  # bytes of a glance; what is smaller is looked at as a whole
 LOOKS = 16  # places of a file that a glance is taken from
@@ -71,11 +72,12 @@ def _looks(file: IO[bytes], parse: Parser, end: int, size: int) -> Iterator[pl.D
 
 def _begin(place: Place, file: IO[bytes], size: int) -> tuple[Parser, Iterator[bytes]]:
     """How records are read, and all of them, in chunks."""
-    start = file.read(3)
+    start = file.read(SMALL)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{place.name} is written in UTF-16: save it as UTF-8.")
-    rest = b"" if start == b"\xef\xbb\xbf" else start
-    chunks = _chunks(file, size, quoted=place.kind == CSV, name=place.name, rest=rest)
+    start = start.removeprefix(b"\xef\xbb\xbf")
+    size = max(size, _columns(start) << 13)  # a frame of few rows would be mostly overhead
+    chunks = _chunks(file, size, quoted=place.kind == CSV, name=place.name, rest=start)
     first = next(chunks, b"")
     if not first.strip():
         raise DataError(f"{place.name} is empty: expected {'a header and rows' if place.kind == CSV else 'one object a line'}.")
@@ -85,11 +87,17 @@ def _begin(place: Place, file: IO[bytes], size: int) -> tuple[Parser, Iterator[b
     return partial(_parse_csv, place.name, header, delimiter), chain([first[length:]], chunks)
 
 
-def _chunks(file: IO[bytes], size: int, *, quoted: bool, name: str, rest: bytes = b"") -> Iterator[bytes]:
-    """Bytes that end with a record; in CSV a line break between quotation marks does not end one."""
-    while content := file.read(size):
+def _columns(beginning: bytes) -> int:
+    """About how many there are."""
+    line = beginning.partition(b"\n")[0]
+    return max(line.count(delimiter.encode()) for delimiter in DELIMITERS)
+
+
+def _chunks(file: IO[bytes], size: int, *, quoted: bool, name: str, rest: bytes) -> Iterator[bytes]:
+    """Bytes that end with a record, `rest` first; in CSV a line break between quotation marks does not end one."""
+    while content := file.read(max(size - len(rest), SMALL)):
         rest += content
-        end = _end(rest, quoted)
+        end = _end(rest, quoted) if len(rest) >= size else 0
         if end:
             yield rest[:end]
             rest = rest[end:]
@@ -103,7 +111,7 @@ def _end(content: bytes, quoted: bool) -> int:
     end = content.rfind(b"\n") + 1
     if not quoted or content.count(b'"', 0, end) % 2 == 0:
         return end
-    return content.rfind(b"\n", 0, content.rfind(b'"', 0, end)) + 1  # the last opened, unless that was within quotes too
+    return content.rfind(b"\n", 0, content.rfind(b'"', 0, end)) + 1  # before the last opened, unless that was within quotes too
 
 
 # ---------------------------------------------------------------------------------------------------------------- CSV
