@@ -108,6 +108,7 @@ def test_the_same_rows_break_the_same_promises(checker: Checker, name: str) -> N
     checked = checker.check(frame, columns, Look(name=f"{name}.csv", now=NOW))
     reference = PanderaChecks().check(frame, columns, Look(name=name, now=NOW))
     assert {(fault.finding.column, fault.finding.check, fault.finding.rows) for fault in checked.faults} == expected
+    assert all(note.startswith("Data Docs: ") for note in checked.notes), "an expectation could not be judged"
     assert [fault.finding for fault in checked.faults] == [fault.finding for fault in reference.faults]
     for mine, theirs in zip(checked.faults, reference.faults, strict=True):
         assert mine.apart == theirs.apart

@@ -149,7 +149,7 @@ def test_an_unknown_setting_is_an_error_that_names_the_near_one(tmp_path, text, 
 
 def test_an_unknown_setting_with_no_near_one_lists_the_known(tmp_path) -> None:
     told = complaint(tmp_path, LEAST + "[monitor]\nqqqq = 1")
-    assert "known are min_labels, level" in told
+    assert "known are drift, slices, estimate, min_labels, level" in told
 
 
 def test_what_is_missing_is_named(tmp_path) -> None:

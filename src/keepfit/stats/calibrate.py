@@ -15,7 +15,8 @@ same moments (Satterthwaite 1946; with three moments Pearson's type III).
 **Proven tails.** `ks_tail`, `share_tail` and `unseen_by_chance` are bounds that hold at every size, and need no deals at all.
 
 **Rows that belong together** (groups) are dealt out as so many rows as there are groups: that is, as if all of a group's rows said
-the same; where they say more than that, the p-value is too large, never too small.
+the same; where they do not, the p-value is too large. Groups of unequal size tell as much as Kish's effective number of equal ones,
+(sum of n)^2 / sum of n^2, which is what belongs into `Sizes`; their plain number would give p-values that are too small.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]  # counts (..., cells)
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much evidence two samples hold: independent units, at most their rows."""
+    """How much evidence two samples hold: independent units, at most their rows; of unequal groups, Kish's effective number."""
 
     reference: int
     current: int

@@ -29,7 +29,7 @@ def frequent(reference: CategoryProfile, current: CategoryProfile) -> tuple[list
     known[len(reference.names) :] = [name in reference.others or name in current.others for name in labels[len(reference.names) :]]
     likely = (r + c) / max(n + m, 1)
     least = _least_tracked(reference)
-    alone = np.ones(len(labels), dtype=bool)
+    alone = known & (likely * min(n, m) >= EXPECTED) & (likely * n > least + EXPECTED * np.sqrt(least))
     if alone.all():
         return labels, r, c
     names = [label for label, kept in zip(labels, alone.tolist(), strict=True) if kept]

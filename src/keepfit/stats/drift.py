@@ -74,7 +74,8 @@ def drift_of(
 
     Args:
         importance: of columns to the model, 0 to 1, for the order.
-        units: independent units of reference and current where rows belong together (groups); None: the rows.
+        units: independent units of reference and current where rows belong together, as Kish's effective number of groups,
+            (sum of n)^2 / sum of n^2; None: the rows.
         seed: of the deals that calibrate. Equal arguments give equal results.
 
     Every number is finite or None. Raises `ValueError` when the profiles have different layouts.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 8 << 20  # bytes read at a time
 SMALL = 1 << 20  # bytes by which the number of columns is guessed
 LONGEST = 512 << 20  # bytes of a record
-GLANCE = 16 << 20  # bytes of a glance; what is smaller is looked at as a whole
+GLANCE = 8 << 20  # bytes of a glance; what is smaller is looked at as a whole
 LOOKS = 16  # places of a file that a glance is taken from
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -76,7 +76,7 @@ def _begin(place: Place, file: IO[bytes], size: int) -> tuple[Parser, Iterator[b
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{place.name} is written in UTF-16: save it as UTF-8.")
     start = start.removeprefix(b"\xef\xbb\xbf")
-    size = max(size, _columns(start) << 13)  # a frame of few rows would be mostly overhead
+    size = max(size, _columns(start) << 12)  # a frame of few rows would be mostly overhead
     chunks = _chunks(file, size, quoted=place.kind == CSV, name=place.name, rest=start)
     first = next(chunks, b"")
     if not first.strip():
