@@ -7,7 +7,7 @@ was trained on, its answers on the held-out rows, which it has not seen.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Model, Ports, Predictions
 from keepfit.prepared import TRUTH, features_of, groups_of, labelled
-from keepfit.records import ColumnDrift, Cycle, DriftReport, ModelVersion
+from keepfit.records import ColumnDrift, Cycle, DriftReport, ModelVersion, NewPattern
 from keepfit.rows import contract_of
 from keepfit.settings import Column
 from keepfit.stats.profile import TableProfile, dumps, loads
@@ -29,6 +29,8 @@ LABEL, PREDICTION, SCORE = "label", "prediction", "score"
 MOST_SCORES = 10  # classes whose scores are watched one by one
 MOST_PERMUTED = 200  # features; with more, how much each matters is not measured
 PERMUTED_ROWS = 300
+MOST_CLASSES = 20  # classes whose texts are searched for new patterns
+MOST_PATTERNS = 10  # of a class
 LOOKS_BACK = 50  # cycles in which the last look at a champion is searched for
 
 
@@ -226,6 +228,46 @@ def earlier_looks(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Co
     recent = ports.ledger.cycles.recent(config.project.name, LOOKS_BACK)
     looked = [each for each in recent if each.id != cycle.id and each.performance is not None]
     return [each for each in looked if each.performance and each.performance.champion == champion.version]
+
+
+def new_patterns_in(
+    report: DriftReport, rows: pd.DataFrame, answers: Predictions | None, champion: ModelVersion, ports: Ports, config: Config
+) -> tuple[NewPattern, ...]:
+    """What the texts that drifted say now and did not say before, class by class; empty for numbers to predict.
+
+    `rows` are new rows with or without labels, `answers` the champion's of them. A row's class is its label, else the answer.
+    """
+    texts = [column.name for column in report.columns if column.drifted and column.kind == "text"]
+    if not texts or answers is None or config.project.task != "classification":
+        return ()
+    stored = ports.references.rows(champion.version)
+    if stored is None:
+        return ()
+    then, now = labelled(stored.to_pandas()), rows.assign(**{TRUTH: rows[TRUTH].where(rows[TRUTH].notna(), answers.values)})
+    return tuple(
+        pattern
+        for column in texts
+        if column in then
+        for label in sorted(set(now[TRUTH].astype(str)))[:MOST_CLASSES]
+        for pattern in _patterns_of(column, label, then, now)
+    )
+
+
+def _patterns_of(column: str, label: str, then: pd.DataFrame, now: pd.DataFrame) -> Iterator[NewPattern]:
+    from keepfit.stats.patterns import new_patterns
+
+    sides = [rows[column][rows[TRUTH].astype(str) == label].astype(object).to_list() for rows in (then, now)]
+    before, current = ([text if isinstance(text, str) else None for text in side] for side in sides)
+    for found in new_patterns(before, current, limit=MOST_PATTERNS):
+        yield NewPattern(
+            column=column,
+            label=label,
+            term=found.term,
+            count=found.count,
+            reference_count=found.reference_count,
+            log_odds=found.log_odds,
+            z=found.z,
+        )
 
 
 def look_number(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> int:

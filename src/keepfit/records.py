@@ -230,6 +230,19 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewPattern:
+    """A term that texts of one class hold clearly more often than the reference's texts of that class do."""
+
+    column: str
+    label: str  # the class: the label where there is one, else the champion's answer
+    term: str  # a word, or two neighbouring words, lower-cased
+    count: int  # new texts of the class that hold it
+    reference_count: int  # the reference's
+    log_odds: float  # how much more common it is, drawn towards 0 where texts are few
+    z: float  # how sure that is, in standard errors
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftReport:
     """How far the new rows lie from the champion's reference."""
 
@@ -237,6 +250,7 @@ class DriftReport:
     columns: tuple[ColumnDrift, ...] = ()  # those that drifted first, by how much they matter to the model
     output: tuple[ColumnDrift, ...] = ()  # of the model's predictions and scores
     label: ColumnDrift | None = None  # of the labels, where there are any
+    patterns: tuple[NewPattern, ...] = ()  # of each text column that drifted, by class
     reference_rows: int = 0
     rows: int = 0
     false_alarms: float | None = None  # how often this look may find drift where there is none, over all columns together

@@ -9,10 +9,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from tests.unit.stages.world import World
 
-from keepfit.drifting import Reference, current_of, hold_against, importance, known_reference, look_number, reference_of
+from keepfit.drifting import (
+    Reference,
+    current_of,
+    hold_against,
+    importance,
+    known_reference,
+    look_number,
+    new_patterns_in,
+    reference_of,
+)
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
 from keepfit.records import DriftReport
@@ -183,3 +193,39 @@ def test_a_version_without_a_reference_says_so(world: World) -> None:
     found, why = known_reference(world.ports.registry.champion(), world.ports)
     assert found is None
     assert "has no reference" in why
+
+
+# ------------------------------------------------------------------------------------------------------------- patterns
+
+
+class Spam:
+    classes_ = ("ham", "spam")
+
+    def predict(self, rows: Any) -> np.ndarray:
+        return np.where(rows["text"].str.contains("win|coin"), "spam", "ham")
+
+
+def messages(n: int, scam: str, *, labels: bool = True) -> pd.DataFrame:
+    texts = [f"win a prize of {number} pounds" if number % 3 == 0 else f"see you at {number % 12} then" for number in range(n)]
+    texts = [scam if number % 6 == 0 and scam else text for number, text in enumerate(texts)]
+    truth = ["spam" if number % 3 == 0 else "ham" for number in range(n)]
+    return pd.DataFrame({"text": texts, "__truth": truth if labels else [None] * n, "__file": "f"})
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_what_a_class_says_for_the_first_time_is_named(world: World, labels: bool) -> None:
+    columns = {"text": {"type": "text"}, "y": {"type": "category"}}
+    world.change(data={"columns": columns})
+    old, new = messages(600, ""), messages(300, "send coin to the moon", labels=labels)
+    then = reference_of(old, old, FittedModel(Spam()), world.ports, world.config)
+    version = world.champion(Spam())
+    registered = world.ports.registry.versions[version]
+    registered.registration = replace(registered.registration, reference=pl.from_pandas(old))
+    champion, answers = world.ports.registry.champion(), FittedModel(Spam()).predict(new)
+    report = hold_against(current_of(new, answers, then, world.ports, world.config), then, champion, 1, world.config)
+    assert report.drifted == ("text",)
+    found = new_patterns_in(report, new, answers, champion, world.ports, world.config)
+    assert {pattern.label for pattern in found} == {"spam"}
+    assert "coin" in found[0].term
+    assert (found[0].count, found[0].reference_count) == (50, 0)
+    assert new_patterns_in(replace(report, columns=()), new, answers, champion, world.ports, world.config) == ()

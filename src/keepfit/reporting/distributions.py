@@ -19,6 +19,7 @@ CATEGORIES = 10  # shown one by one
 TAIL = 0.002  # share of each side's values that may lie beyond a picture, at each end
 BEYOND = 0.01  # a larger share is told of
 FAR = 5  # so many interquartile ranges from the quartiles are beyond it too, so that one far value squeezes nothing
+WHOLES = {"upper_case": ", share of the letters", "capital_start": ", yes or no", "sentence_end": ", yes or no"}
 LENGTHS = ("length", "words", "word_length")  # features of texts that are lengths; the others are shares
 
 
@@ -192,7 +193,7 @@ def _text(column: str, reference: TextProfile, current: TextProfile) -> Html:
     held = np.flatnonzero(then[feature] + now[feature])
     first, last = int(held[0]), int(held[-1])
     kind = FEATURES[feature]
-    words = kind.replace("_", " ") + (" of the texts" if kind in LENGTHS else ", share of the characters")
+    words = kind.replace("_", " ") + (" of the texts" if kind in LENGTHS else WHOLES.get(kind, ", share of the characters"))
     inside = slice(first, last + 1)
     low, middle, high = (_of_feature(kind, place) for place in (first, (first + last) // 2, last))
     return _figure(

@@ -16,6 +16,7 @@ from keepfit.reporting.columns import cards, lines
 from keepfit.reporting.distributions import Sides
 from keepfit.reporting.figures import between, count, moment, number
 from keepfit.reporting.markup import Html, element, joined, name
+from keepfit.reporting.patterns import patterns
 from keepfit.reporting.performance import performance
 from keepfit.reporting.verdict import CHANGES, Headline, judged, of_cycle, of_drift
 from keepfit.stats.profile import TableProfile
@@ -175,6 +176,8 @@ def _drift(report: DriftReport | None, sides: Sides, answers: Sides = NOTHING, l
     shown, number_of = cards(drifted, sides)
     others = [*drifted[number_of:], *(column for column in report.columns if not column.drifted)]
     yield "drift", "Columns that drifted", _with_rest(shown, len(drifted) - number_of) if drifted else None
+    if report.patterns:
+        yield "patterns", "New in the texts", patterns(report.patterns)
     if report.output or report.label:
         yield "answers", "Answers and labels", _answers(report, answers, labels)
     if others:

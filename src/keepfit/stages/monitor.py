@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepfit.config import Config
-from keepfit.drifting import current_of, earlier_looks, hold_against, keep_profile, known_reference, look_number, profile_name
+from keepfit.drifting import (
+    current_of,
+    earlier_looks,
+    hold_against,
+    keep_profile,
+    known_reference,
+    look_number,
+    new_patterns_in,
+    profile_name,
+)
 from keepfit.errors import DataError
 from keepfit.estimating import estimate, slices
 from keepfit.ports import Ports, Predictions
@@ -130,7 +139,8 @@ def _estimate(champion: ModelVersion, seen: Seen, cycle: Cycle, ports: Ports, co
             held_out = labelled(rows)
             answers = ports.registry.load(champion.version)[1].predict(held_out[features_of(held_out)])
     earlier = [error for each in earlier_looks(champion, cycle, ports, config) if (error := _error(each)) is not None]
-    return estimate(seen.asked, seen.answers, held_out, answers, ports, config, earlier=earlier)
+    found = estimate(seen.asked, seen.answers, held_out, answers, ports, config, earlier=earlier)
+    return replace(found, n=int(seen.rows[TRUTH].isna().sum()))
 
 
 def _error(cycle: Cycle) -> float | None:
@@ -149,7 +159,8 @@ def _drift(champion: ModelVersion, seen: Seen, cycle: Cycle, ports: Ports, confi
         return DriftReport(champion=champion.version, rows=len(seen.rows), note=why)
     current = current_of(seen.rows, seen.answers, reference, ports, config)
     keep_profile(profile_name(cycle), current, {"champion": champion.version, "run": champion.run_id}, ports)
-    return hold_against(current, reference, champion, look_number(champion, cycle, ports, config), config)
+    report = hold_against(current, reference, champion, look_number(champion, cycle, ports, config), config)
+    return replace(report, patterns=new_patterns_in(report, seen.asked, seen.answers, champion, ports, config))
 
 
 def _record(cycle: Cycle, champion: ModelVersion, seen: Seen, ports: Ports, config: Config) -> None:

@@ -120,7 +120,7 @@ class Deck:
         spread = np.sqrt(size * (total - size) / max(total - 1, 1))
         apart = normals * root
         apart -= (normals @ root)[:, None] * shares
-        return np.clip(size * shares + spread * apart, 0, pooled)
+        return np.asarray(np.clip(size * shares + spread * apart, 0, pooled))
 
 
 def more_decks(seed: int) -> Iterator[Deck]:
@@ -200,7 +200,7 @@ def bridges(pooled: np.ndarray, sizes: Sizes, deck: Deck) -> np.ndarray:
     share = (pooled / pooled.sum()).astype(np.float32)
     path = np.cumsum(deck.normals(len(share)) * np.sqrt(share / np.float32(sizes.effective)), axis=1)
     path -= path[:, -1:] * np.cumsum(share)
-    return np.abs(path, out=path)
+    return np.asarray(np.abs(path, out=path))
 
 
 def ks_expected(reference: np.ndarray, current: np.ndarray, sizes: Sizes, deck: Deck) -> float:
@@ -282,11 +282,11 @@ def _tail(first: np.ndarray, ratio: np.ndarray, marked: np.ndarray, sizes: Sizes
     n, total = sizes.reference, sizes.reference + sizes.current
     possible = (first >= np.maximum(marked - sizes.current, 0)) & (first <= np.minimum(marked, n))
     at = np.where(possible, first, np.maximum(marked - sizes.current, 0))
-    logarithm = _choose(marked, at) + _choose(total - marked, n - at) - _choose(np.float64(total), np.float64(n))
+    logarithm = _choose(marked, at) + _choose(total - marked, n - at) - _choose(float(total), float(n))
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = np.where(ratio < 1, np.exp(logarithm) / (1 - ratio), 1.0)
     return np.where(possible, tail, 0.0)
 
 
-def _choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+def _choose(n: np.ndarray | float, k: np.ndarray | float) -> np.ndarray:
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))

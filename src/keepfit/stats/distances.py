@@ -28,7 +28,7 @@ def ks(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
     >>> float(ks(np.array([5, 5, 0]), np.array([0, 5, 5])))
     0.5
     """
-    return np.abs(_cumulated(reference) - _cumulated(current)).max(axis=-1)
+    return np.asarray(np.abs(_cumulated(reference) - _cumulated(current)).max(axis=-1))
 
 
 def wasserstein(reference: np.ndarray, current: np.ndarray, centres: np.ndarray, scale: float = 1.0) -> np.ndarray:
@@ -71,7 +71,7 @@ def jensen_shannon(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
     p, q = _shares(reference), _shares(current)
     middle = (p + q) / 2
     divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=-1) / (2 * np.log(2))
-    return np.sqrt(np.clip(divergence, 0.0, 1.0))
+    return np.asarray(np.sqrt(np.clip(divergence, 0.0, 1.0)))
 
 
 def chi_square(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
@@ -97,17 +97,17 @@ def cramers_v(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
     0.3333
     """
     p, q = _shares(reference), _shares(current)
-    return np.sqrt(np.clip(_ratio((p - q) ** 2, p + q).sum(axis=-1) / 2, 0.0, 1.0))
+    return np.asarray(np.sqrt(np.clip(_ratio((p - q) ** 2, p + q).sum(axis=-1) / 2, 0.0, 1.0)))
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
     counts = np.asarray(counts, dtype=float)
-    return counts / counts.sum(axis=-1, keepdims=True)
+    return np.asarray(counts / counts.sum(axis=-1, keepdims=True))
 
 
 def _cumulated(counts: np.ndarray) -> np.ndarray:
     below = np.cumsum(counts, axis=-1, dtype=float)
-    return below / below[..., -1:]
+    return np.asarray(below / below[..., -1:])
 
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:

@@ -116,7 +116,17 @@ def _drift(report: DriftReport | None) -> str:
     whose = f"that champion {report.champion} was trained on" if report.champion else "of the reference"
     looked = f"{report.rows} new rows were held against the {report.reference_rows} {whose}"
     found = f"{len(drifted)} of {len(everything)} columns drifted" if drifted else f"none of {len(everything)} columns drifted"
-    return "\n".join([f"{looked}: {found}{rate}.", *map(_drifted_column, drifted[:MOST_COLUMNS])])
+    return "\n".join([f"{looked}: {found}{rate}.", *map(_drifted_column, drifted[:MOST_COLUMNS]), *_new_patterns(report)])
+
+
+def _new_patterns(report: DriftReport) -> Iterator[str]:
+    """A line for each class of each text column: what it says now and did not say before."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for found in report.patterns:
+        told = f"{found.term!r} ({found.count}, before {found.reference_count})"
+        groups.setdefault((found.column, found.label), []).append(told)
+    for (column, label), terms in groups.items():
+        yield f"  new in {column} of {label}: {', '.join(terms[:MOST_COLUMNS])}"
 
 
 def _drifted_column(column: ColumnDrift) -> str:

@@ -139,6 +139,12 @@ def test_names_beyond_the_bounds_merge_exactly_too(pieces: list[list[int]]) -> N
     assert len(merged.others) == categories.KEPT
 
 
+def test_two_pieces_that_each_kept_all_names_may_together_not_have() -> None:
+    one, other = (names([f"{part} {number}" for number in range(400)]) for part in "ab")
+    assert one.others_complete
+    assert not one.merge(other).others_complete
+
+
 def test_names_are_compared_one_by_one_where_both_sides_know_them() -> None:
     reference, current = names(["a"] * 3 + ["b"], ("a",)), names(["a", "b", "b", "c"], ("a",))
     labels, one, other = aligned_categories(reference, current)

@@ -130,5 +130,7 @@ def _opened(place: Place) -> Iterator[Any]:
             bit_by_bit = {"pre_buffer": False, "buffer_size": each}  # a row group may be larger than memory
             with pq.ParquetFile(raw, metadata=footer, page_checksum_verification=True, **bit_by_bit) as file:
                 yield file
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's, and not about the content
+                raise
             raise DataError(f"{place.name} is not a whole Parquet file: {str(error).partition(chr(10))[0]}") from None
