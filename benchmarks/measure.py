@@ -72,7 +72,8 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return statistics.median(self.keepfit) / statistics.median(self.peer) if self.peer else None
+        peer = statistics.median(self.peer) if self.peer else 0.0
+        return statistics.median(self.keepfit) / peer if peer else None
 
     def meets(self, limit: Limit | None) -> bool | None:
         """None where there is no limit."""
@@ -85,6 +86,8 @@ def as_ratio(ratio: float | None) -> str:
     """0.2 as 1/5.0, 1.5 as 1.5x."""
     if ratio is None:
         return ""
+    if ratio == 0:
+        return "0"
     return f"1/{1 / ratio:.1f}".removesuffix(".0") if ratio < 1 else f"{ratio:.2g}x"
 
 

@@ -192,7 +192,8 @@ def test_broken_files_go_to_quarantine_with_their_reason_and_the_good_one_goes_o
     digests = {name: put(project, name, content) for name, (content, _) in BROKEN.items()}
     good = put(project, "good.csv", table())
     cycle = facts(runs.run("--json", folder=project))
-    assert cycle["outcome"] == "healthy"
+    assert cycle["outcome"] == "alerted"  # a person must look at the broken ones
+    assert cycle["decision"]["change"] == "data_fault"
     assert cycle["performance"]["n"] == 120
     assert places(project, good) == ["inbox/good.csv"]
     for name, (_, reason) in BROKEN.items():

@@ -51,7 +51,7 @@ def keepfit(version: bool = typer.Option(False, "--version", help="Print the ver
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 another runner holds the lease."""
+    """The entry point. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 another runner holds the lease, 4 drift."""
     try:
         app()
     finally:

@@ -18,7 +18,7 @@ ROWS = 4000
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and glances of some kilobytes, so that small files have many."""
-    monkeypatch.setattr(text, "CHUNK", 10_000)
+    monkeypatch.setattr(text, "CHUNK", 3_001)
     monkeypatch.setattr(text, "SMALL", 1_000)
     monkeypatch.setattr(text, "GLANCE", 1 << 16)
     monkeypatch.setattr(parquet, "FRAME", 1 << 15)

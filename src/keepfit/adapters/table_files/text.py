@@ -17,7 +17,7 @@ from keepfit.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-CHUNK = 8 << 20  # bytes read at a time
+CHUNK = 4 << 20  # bytes read at a time
 SMALL = 1 << 20  # bytes by which the number of columns is guessed
 LONGEST = 512 << 20  # bytes of a record
 GLANCE = 8 << 20  # bytes of a glance; what is smaller is looked at as a whole
