@@ -468,7 +468,7 @@ class Journal(Protocol):
 
 
 class Outbox(Protocol):
-    """Alerts on their way, each to one receiver. Nothing here needs the lease: an alert is of use even when the runner has lost it."""
+    """Alerts on their way, each to one receiver. Nothing here needs the lease: an alert is of use even after the runner lost it."""
 
     def put(self, delivery: Delivery) -> bool:
         """Keep an alert to a receiver, or find it kept by its key; returns whether it is new."""

@@ -51,12 +51,12 @@ def compare_tables(
     found = drift_of(known, new, rules)
     judged = any(column.score is not None or column.drifted for column in found)
     report = DriftReport(
-        detected=any(column.drifted for column in found),
+        detected=any(column.drifted for column in found) if judged else None,
         columns=found,
         reference_rows=known.rows,
         rows=new.rows,
         false_alarms=rules.false_alarms,
-        note="" if judged else "no column could be judged",
+        note="" if judged else "; ".join(["no column could be judged", *(column.note for column in found[:1] if column.note)]),
     )
     files = [tuple(place.name for place in side.files) for side in (before, after)]
     return Comparison(report=report, reference=known, current=new, reference_files=files[0], current_files=files[1])

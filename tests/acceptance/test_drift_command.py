@@ -171,9 +171,11 @@ def test_the_page_is_one_file(call: Call) -> None:
 def test_one_row_is_too_little_evidence_and_no_error(call: Call, one: str, other: str) -> None:
     write(people(0), "a.csv")
     write(people(1, rows=1), "one.csv")
-    result = call(one, other, "--fail-on-drift")
+    result = call(one, other)
     assert result.exit_code == 0
     assert "too little evidence" in result.stdout
+    assert json.loads(call(one, other, "--json").stdout)["drift_detected"] is None
+    assert call(one, other, "--fail-on-drift").exit_code == 1  # unknown is not "no drift"
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

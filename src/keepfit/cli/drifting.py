@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from keepfit.cli.output import JsonOption, VerboseOption, document, fact, note, table, verb
+from keepfit.cli.output import JsonOption, VerboseOption, document, fact, fail_on, note, table, verb
 from keepfit.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from keepfit.two_tables import Comparison
 
 SCHEMA = 1  # of the JSON document
-DRIFT_FOUND = 4  # exit code with --fail-on-drift
 MOST_LINES = 60  # columns on the terminal; --json names all
 Tables = "a path, a glob in quotation marks or an s3:// URL of CSV, Parquet or JSON Lines"
 
@@ -63,8 +62,8 @@ def drift(
         document(_document(found))
     else:
         _show(found)
-    if fail_on_drift and found.report.detected:
-        raise typer.Exit(DRIFT_FOUND)
+    if fail_on_drift:
+        fail_on(found.report.detected, found.report.note)
 
 
 # ------------------------------------------------------------------------------------------------------------- options

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, note, table, verb
+from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, fail_on, note, table, verb
 
 if TYPE_CHECKING:
     from keepfit.records import ColumnDrift, Cycle, Signal
 
 MOST_COLUMNS = 15
-DRIFT_FOUND = 4  # exit code with --fail-on-drift
 
 
 @verb
@@ -36,8 +35,8 @@ def monitor(
         document({"cycle": found, "trend": trend, "drift_detected": found.drift.detected if found.drift else None})
     else:
         _say(found, trend)
-    if fail_on_drift and found.drift is not None and found.drift.detected:
-        raise typer.Exit(DRIFT_FOUND)
+    if fail_on_drift:
+        fail_on(found.drift.detected if found.drift else None, found.drift.note if found.drift else found.reason)
 
 
 def _say(found: Cycle, trend: list[Cycle]) -> None:

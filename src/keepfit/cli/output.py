@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from keepfit.errors import KeepfitError
+from keepfit.errors import DataError, KeepfitError
 
+DRIFT_FOUND = 4  # exit code with --fail-on-drift
 F = TypeVar("F", bound=Callable[..., Any])
 
 ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="The project's folder.", show_default="here")]
@@ -58,6 +59,14 @@ def _complain(error: BaseException, verbose: bool) -> None:
             print(f"  because {text}", file=sys.stderr)
             said.add(text)
         cause = cause.__cause__
+
+
+def fail_on(drift: bool | None, note: str) -> None:
+    """Exit with 4 when there is drift. Raises `DataError` when nobody can say: that is not "no drift"."""
+    if drift is None:
+        raise DataError(f"Whether there is drift could not be told: {note or 'nothing was measured'}.")
+    if drift:
+        raise typer.Exit(DRIFT_FOUND)
 
 
 def note(text: str) -> None:

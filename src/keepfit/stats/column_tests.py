@@ -69,6 +69,11 @@ class ColumnTest:
         measure = replace(self.measure, expected=found.expected, score=value - found.expected, p_value=found.p_value)
         return replace(self, measure=measure, again=None)
 
+    def doubted(self, factor: float) -> ColumnTest:
+        """The same with a p-value as large as it may really be, where nobody has the time to calibrate it better."""
+        larger = min(1.0, factor * (self.measure.p_value or 0.0))
+        return replace(self, measure=replace(self.measure, p_value=larger))
+
 
 def method_of(kind: str, method: str) -> str:
     """The distance for a column: the wished one, or where it does not suit the kind, the kind's own."""

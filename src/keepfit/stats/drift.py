@@ -38,6 +38,7 @@ from keepfit.stats.numbers import NumberProfile
 from keepfit.stats.profile import TableProfile, UnreadProfile, mismatch
 
 DEALT_AGAIN = 30_000_000  # cells dealt in all for tests near the decision; some seconds
+FACTOR = 10.0  # by which the p-value of a few deals may be too small near the decision
 NEAR, FAR = 10.0, 1e-9  # times the level: between them a p-value is not left to few deals
 
 
@@ -241,8 +242,7 @@ def _settled(tests: list[ColumnTest], alpha: float) -> list[ColumnTest]:
     dealt = 0
     for place in sorted(near, key=lambda place: abs(np.log((tests[place].adjusted or 1.0) / alpha))):
         dealt += tests[place].cells
-        if dealt <= DEALT_AGAIN:
-            tests[place] = tests[place].recalibrated()
+        tests[place] = tests[place].recalibrated() if dealt <= DEALT_AGAIN else tests[place].doubted(FACTOR)
     return _adjusted(tests, alpha) if near else tests
 
 

@@ -354,3 +354,19 @@ def test_equal_arguments_give_equal_results():
     rows = {"x": generator.normal(size=200), "y": generator.choice(["a", "b", "c"], 200)}
     later = {"x": generator.normal(size=200), "y": generator.choice(["a", "b", "c"], 200)}
     assert look(rows, later, SURE, seed=3) == look(rows, later, SURE, seed=3)
+
+
+def test_what_could_not_be_dealt_again_is_judged_with_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A p-value from few deals may be ten times too small; where there is no time for more it must not decide."""
+    from keepfit.records import Measure
+    from keepfit.stats import drift as module
+    from keepfit.stats.calibrate import NoDrift
+    from keepfit.stats.column_tests import ColumnTest
+
+    def near() -> ColumnTest:
+        measure = Measure(name="psi", value=0.5, expected=0.1, score=0.4, p_value=0.004)
+        return ColumnTest(measure=measure, effect=0.1, again=lambda: NoDrift(expected=0.1, p_value=0.005), cells=10)
+
+    assert module._settled([near()], 0.01)[0].drifted
+    monkeypatch.setattr(module, "DEALT_AGAIN", 5)
+    assert not module._settled([near()], 0.01)[0].drifted
