@@ -15,7 +15,7 @@ from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.ports import Model, Ports, Predictions
 from keepfit.prepared import TRUTH, features_of, groups_of, labelled
-from keepfit.records import ColumnDrift, Cycle, DriftReport, ModelVersion, NewPattern
+from keepfit.records import ColumnDrift, Cycle, DriftReport, ModelVersion, NewPattern, Outcome
 from keepfit.rows import contract_of
 from keepfit.settings import Column
 from keepfit.stats.profile import TableProfile, dumps, loads
@@ -31,7 +31,8 @@ MOST_PERMUTED = 200  # features; with more, how much each matters is not measure
 PERMUTED_ROWS = 300
 MOST_CLASSES = 20  # classes whose texts are searched for new patterns
 MOST_PATTERNS = 10  # of a class
-LOOKS_BACK = 50  # cycles in which the last look at a champion is searched for
+LOOKS_BACK = 50  # cycles in which the last look at a champion is searched for at first
+MOST_CYCLES = 1_000_000  # and then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,13 +224,6 @@ def _units_in(part: TableProfile, whole: Reference) -> int:
     return max(1, round(whole.units * part.rows / whole.features.rows))
 
 
-def earlier_looks(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> list[Cycle]:
-    """The latest cycles before this one that looked at the same champion, the newest first."""
-    recent = ports.ledger.cycles.recent(config.project.name, LOOKS_BACK)
-    looked = [each for each in recent if each.id != cycle.id and each.performance is not None]
-    return [each for each in looked if each.performance and each.performance.champion == champion.version]
-
-
 def new_patterns_in(
     report: DriftReport, rows: pd.DataFrame, answers: Predictions | None, champion: ModelVersion, ports: Ports, config: Config
 ) -> tuple[NewPattern, ...]:
@@ -270,13 +264,31 @@ def _patterns_of(column: str, label: str, then: pd.DataFrame, now: pd.DataFrame)
         )
 
 
+def earlier_looks(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> list[Cycle]:
+    """The latest cycles before this one that looked at the same champion, the newest first. One that failed looked at rows that the
+    next one looks at again, so it does not count."""
+    looked = (each for each in _before(cycle, ports, config) if each.performance is not None and each.outcome is not Outcome.FAILED)
+    return [each for each in looked if each.performance and each.performance.champion == champion.version][:LOOKS_BACK]
+
+
 def look_number(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> int:
     """Which look at this champion's reference this is, from 1."""
-    for earlier in ports.ledger.cycles.recent(config.project.name, LOOKS_BACK):
+    for earlier in _before(cycle, ports, config):
         drift = earlier.drift
-        if earlier.id != cycle.id and drift is not None and drift.champion == champion.version and drift.detected is not None:
+        if drift is not None and drift.champion == champion.version and drift.detected is not None:
             return drift.look + 1
     return 1
+
+
+def _before(cycle: Cycle, ports: Ports, config: Config) -> Iterator[Cycle]:
+    """The cycles before this one, the newest first: a few, and all the others only where those do not hold what is searched for."""
+    seen = 0
+    for limit in (LOOKS_BACK, MOST_CYCLES):
+        recent = ports.ledger.cycles.recent(config.project.name, limit)
+        yield from (each for each in recent[seen:] if each.id != cycle.id)
+        if len(recent) < limit:
+            return
+        seen = len(recent)
 
 
 def _rules(false_alarms: float, config: Config) -> Any:

@@ -16,6 +16,7 @@ from tests.unit.stages.world import World
 from keepfit.drifting import (
     Reference,
     current_of,
+    earlier_looks,
     hold_against,
     importance,
     known_reference,
@@ -25,7 +26,7 @@ from keepfit.drifting import (
 )
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
-from keepfit.records import DriftReport
+from keepfit.records import DriftReport, Outcome, PerformanceReport
 
 
 class Line:
@@ -186,6 +187,31 @@ def test_looks_are_counted_by_champion(world: World) -> None:
     ):
         world.ports.ledger.cycles.save(replace(world.begin(), drift=drift, stage="monitor"), world.ports.lease)
     assert look_number(champion, world.begin(), world.ports, world.config) == 8
+
+
+def test_a_look_is_remembered_however_many_runs_have_failed_since(world: World) -> None:
+    world.champion(Two())
+    champion = world.ports.registry.champion()
+    seen = DriftReport(detected=False, champion=champion.version, look=7)
+    world.ports.ledger.cycles.save(replace(world.begin(), drift=seen, stage="monitor"), world.ports.lease)
+    for _ in range(60):
+        world.ports.ledger.cycles.save(replace(world.begin(), outcome=Outcome.FAILED, stage="validate"), world.ports.lease)
+    assert look_number(champion, world.begin(), world.ports, world.config) == 8
+
+
+def test_a_cycle_that_failed_is_no_look_of_its_own(world: World) -> None:
+    world.champion(Two())
+    champion = world.ports.registry.champion()
+    for outcome in (Outcome.HEALTHY, Outcome.FAILED):
+        looked = replace(world.begin(), performance=performance(champion.version), outcome=outcome, stage="decide")
+        world.ports.ledger.cycles.save(looked, world.ports.lease)
+    assert len(earlier_looks(champion, world.begin(), world.ports, world.config)) == 1
+
+
+def performance(champion: str) -> PerformanceReport:
+    return PerformanceReport(
+        champion=champion, metric="accuracy", greater_is_better=True, value=None, interval=None, n=0, units=0, rows=0
+    )
 
 
 def test_a_version_without_a_reference_says_so(world: World) -> None:

@@ -66,5 +66,7 @@ def _say(cycle: Cycle, dry_run: bool) -> None:
         fact(f"stopped after {cycle.stage}; `keepfit run` goes on from there")
         return
     fact(f"{cycle.outcome.value}: {cycle.reason}")
+    for each in cycle.notes:
+        note(f"note: {each}")
     if cycle.decision or cycle.validation:
         note(f"`keepfit explain {cycle.id}` tells the whole story")

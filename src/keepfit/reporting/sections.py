@@ -102,7 +102,7 @@ def _state(signal: Signal) -> tuple[str, str]:
         return "fired", "bad"
     if not signal.enough:
         return "too little evidence", "quiet"
-    return ("beyond, to be confirmed", "watch") if signal.beyond else ("silent", "good")
+    return ("beyond, not counted", "watch") if signal.beyond else ("silent", "good")
 
 
 def _measured(signal: Signal) -> Html | None:

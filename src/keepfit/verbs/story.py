@@ -216,7 +216,7 @@ def _ending(cycle: Cycle) -> str:
         sentences.append(f"{_count(len(cycle.archived), 'batch', 'batches')} moved to the archive.")
     if cycle.outcome in (Outcome.WAITING, Outcome.FAILED):
         sentences.append(_sentence(cycle.reason))
-    return " ".join(sentences)
+    return "\n".join([" ".join(sentences), *(f"Note: {_sentence(note)}" for note in cycle.notes)]).strip()
 
 
 def _origin(cycle: Cycle) -> str:

@@ -230,7 +230,16 @@ def test_when_great_expectations_itself_fails_keepfit_holds_the_rows_against_the
     assert "Great Expectations failed (out of order)" in checked.notes[0]
 
 
-def test_without_the_library_one_line_says_how_to_install_it(tmp_path, monkeypatch) -> None:
+def test_without_the_library_keepfit_checks_itself_and_says_how_to_install_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "great_expectations", None)
+    checked = check(tmp_path)
+    assert [str(each) for each in checked.faults] == ["x: expected at least 0, found 1 of 4 rows that are not (row 4: -1.0)"]
+    assert "needs great_expectations: pip install 'keepfit[great-expectations]'" in checked.notes[0]
+    assert "no Data Docs" in checked.notes[0]
+
+
+def test_a_suite_of_the_users_cannot_be_held_without_the_library(tmp_path, monkeypatch, gxe) -> None:
+    write_suite(tmp_path, gxe.ExpectColumnValuesToBeBetween(column="x", min_value=0))
     monkeypatch.setitem(sys.modules, "great_expectations", None)
     with pytest.raises(MissingExtra, match=r"engine = 'great_expectations' needs great_expectations: pip install"):
         check(tmp_path)

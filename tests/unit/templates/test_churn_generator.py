@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from keepfit.adapters.pandera_checks import PanderaChecks
 from keepfit.config import load
 from keepfit.contract import conform
+from keepfit.ports import Look
 
 FOLDER = Path(__file__).parents[3] / "src/keepfit/templates/churn"
 CONFIG = load(FOLDER, environment={})
@@ -55,7 +56,10 @@ def customers(number: int, **options: object) -> pd.DataFrame:
 def read(frame: pd.DataFrame) -> tuple[pl.DataFrame, list[object]]:
     """A day after its way through a Parquet file, and what its contract finds wrong with it."""
     typed, findings = conform(pl.read_parquet(io.BytesIO(frame.to_parquet(index=False))), CONFIG.data.columns)
-    return typed, [*findings, *PanderaChecks().check(typed, CONFIG.data.columns)]
+    checked = PanderaChecks().check(
+        typed, CONFIG.data.columns, Look(name="", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    )
+    return typed, [*findings, *(fault.finding for fault in checked.faults)]
 
 
 def prepared(numbers: range, **options: object) -> tuple[pd.DataFrame, pd.Series]:

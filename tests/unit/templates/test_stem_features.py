@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from keepfit.adapters.pandera_checks import PanderaChecks
 from keepfit.config import load
 from keepfit.contract import conform, without_blank_rows
+from keepfit.ports import Look
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "src/keepfit/templates/stem"
@@ -50,7 +51,10 @@ def read(content: bytes) -> tuple[pl.DataFrame, list[object]]:
     raw = pl.read_csv(io.BytesIO(content), infer_schema=False)
     named = raw.rename({name: CONFIG.data.rename[name] for name in raw.columns if name in CONFIG.data.rename})
     typed, findings = conform(without_blank_rows(named), CONFIG.data.columns)
-    return typed, [*findings, *PanderaChecks().check(typed, CONFIG.data.columns)]
+    checked = PanderaChecks().check(
+        typed, CONFIG.data.columns, Look(name="", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    )
+    return typed, [*findings, *(fault.finding for fault in checked.faults)]
 
 
 def objects(content: bytes) -> pd.DataFrame:
