@@ -202,9 +202,9 @@ def hold_against(current: Reference, reference: Reference, champion: ModelVersio
         return drift_of(then, now, rules, importance=reference.importance, units=units, seed=config.train.seed)
 
     columns, output, label = look_at("features", 0.5), look_at("output", 0.25), look_at("label", 0.25)
-    judged = [column for column in (*columns, *output, *label) if not column.note]
+    judged = [column for column in (*columns, *output, *label) if column.drifted or column.score is not None]
     return DriftReport(
-        detected=any(column.drifted for column in (*columns, *output, *label)) if judged else None,
+        detected=any(column.drifted for column in judged) if judged else None,
         columns=columns,
         output=output,
         label=label[0] if label else None,

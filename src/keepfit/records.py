@@ -259,8 +259,14 @@ class DriftReport:
     note: str = ""  # why it was not measured
 
     @property
+    def everything(self) -> tuple[ColumnDrift, ...]:
+        """Features, answers and labels; those that drifted first."""
+        whole = (*self.columns, *self.output, *((self.label,) if self.label else ()))
+        return tuple(sorted(whole, key=lambda column: not column.drifted))
+
+    @property
     def drifted(self) -> tuple[str, ...]:
-        """The names of the columns that drifted."""
+        """The names of the features that drifted."""
         return tuple(column.name for column in self.columns if column.drifted)
 
 

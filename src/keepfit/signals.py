@@ -138,7 +138,7 @@ def drift(report: DriftReport, performance: PerformanceReport | None, config: Co
     if report.detected is None:
         reason = f"drift could not be measured: {report.note or 'nothing was compared'}"
         return Signal(name="drift", fired=False, enough=False, reason=reason, n=report.rows, source=source)
-    everything = (*report.columns, *report.output, *((report.label,) if report.label else ()))
+    everything = report.everything
     drifted = [column for column in everything if column.drifted]
     closest = max(drifted or everything, key=_reach)
     harmless = bool(drifted) and not config.retrain.drift_without_harm and _does_well(performance, config)

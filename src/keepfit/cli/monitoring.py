@@ -10,7 +10,7 @@ import typer
 from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, fail_on, note, table, verb
 
 if TYPE_CHECKING:
-    from keepfit.records import ColumnDrift, Cycle, Signal
+    from keepfit.records import ColumnDrift, Cycle, DriftReport, Signal
 
 MOST_COLUMNS = 15
 
@@ -78,7 +78,7 @@ def _column(column: ColumnDrift) -> tuple[str, ...]:
 def _point(cycle: Cycle) -> tuple[str, ...]:
     performance, drift = cycle.performance, cycle.drift
     estimate = performance.estimate if performance else None
-    found = "" if drift is None or drift.detected is None else f"{len(drift.drifted)} of {len(drift.columns)}"
+    found = "" if drift is None or drift.detected is None else f"{drifted(drift)} of {len(drift.everything)}"
     return (
         cycle.id,
         performance.champion if performance else "",
@@ -89,6 +89,11 @@ def _point(cycle: Cycle) -> tuple[str, ...]:
         found,
         cycle.decision.action.value if cycle.decision else "",
     )
+
+
+def drifted(report: DriftReport) -> int:
+    """How many of features, answers and labels drifted."""
+    return sum(column.drifted for column in report.everything)
 
 
 def number(value: float | None) -> str:

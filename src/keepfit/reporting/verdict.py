@@ -84,6 +84,8 @@ def _health(cycle: Cycle) -> str:
         return "there is no champion yet"
     if _fired(cycle, *_HARM) and cycle.performance is not None and cycle.performance.value is not None:
         return "the champion does worse than it should"
+    if _beyond(cycle, *_HARM):
+        return "the champion seems to do worse than it should, which is to be confirmed"
     if _fired(cycle, "estimate"):
         return "the champion probably does worse than it should"
     if cycle.performance is None or cycle.performance.value is None:
@@ -99,13 +101,17 @@ def _tone(cycle: Cycle) -> str:
         return "bad"
     if _fired(cycle, *_HARM):
         return "good" if cycle.outcome is Outcome.PROMOTED else "bad"
-    if (cycle.drift is not None and cycle.drift.detected) or _fired(cycle, "estimate"):
+    if (cycle.drift is not None and cycle.drift.detected) or _fired(cycle, "estimate") or _beyond(cycle, *_HARM):
         return "watch"
     return "good" if cycle.decision is not None else "quiet"
 
 
 def _fired(cycle: Cycle, *names: str) -> bool:
     return cycle.decision is not None and any(signal.fired and signal.name in names for signal in cycle.decision.signals)
+
+
+def _beyond(cycle: Cycle, *names: str) -> bool:
+    return cycle.decision is not None and any(signal.beyond and signal.name in names for signal in cycle.decision.signals)
 
 
 def _because(what: str, why: str) -> str:

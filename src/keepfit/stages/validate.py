@@ -21,6 +21,7 @@ from keepfit.records import (
     Batch,
     BatchState,
     BatchValidation,
+    Change,
     Cycle,
     Decision,
     Finding,
@@ -69,7 +70,7 @@ def validate(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     if checked and len(good) < len(checked) and not _enough(cycle, good, config):
         reason = _summary(checked, config)
         fault = Signal(name="data_fault", fired=True, reason=reason, value=float(validation.quarantined), n=len(checked))
-        decision = Decision(action=Action.ALERT, reasons=(reason,), signals=(fault,))
+        decision = Decision(action=Action.ALERT, reasons=(reason,), signals=(fault,), change=Change.DATA_FAULT)
         raise Stop(Outcome.QUARANTINED, reason, replace(cycle, decision=decision))
     return cycle
 

@@ -110,7 +110,7 @@ def _drift(report: DriftReport | None) -> str:
         return ""
     if report.detected is None:
         return f"Drift was not measured: {report.note}."
-    everything = (*report.columns, *report.output, *((report.label,) if report.label else ()))
+    everything = report.everything
     drifted = [column for column in everything if column.drifted]
     rate = "" if report.false_alarms is None else f" (false alarms at most {report.false_alarms:.2g} at look {report.look})"
     whose = f"that champion {report.champion} was trained on" if report.champion else "of the reference"

@@ -28,6 +28,7 @@ from keepfit.contract import conform
 from keepfit.ports import Look
 
 FOLDER = Path(__file__).parents[3] / "src/keepfit/templates/churn"
+NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 CONFIG = load(FOLDER, environment={})
 FIRST = datetime.date(2026, 1, 1)
 TARGET = "churn_probability"
@@ -56,9 +57,7 @@ def customers(number: int, **options: object) -> pd.DataFrame:
 def read(frame: pd.DataFrame) -> tuple[pl.DataFrame, list[object]]:
     """A day after its way through a Parquet file, and what its contract finds wrong with it."""
     typed, findings = conform(pl.read_parquet(io.BytesIO(frame.to_parquet(index=False))), CONFIG.data.columns)
-    checked = PanderaChecks().check(
-        typed, CONFIG.data.columns, Look(name="", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-    )
+    checked = PanderaChecks().check(typed, CONFIG.data.columns, Look(name="", now=NOON))
     return typed, [*findings, *(fault.finding for fault in checked.faults)]
 
 

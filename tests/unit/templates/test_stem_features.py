@@ -23,6 +23,7 @@ from keepfit.ports import Look
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "src/keepfit/templates/stem"
+NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 CONFIG = load(FOLDER, environment={})
 DATA = Path(os.environ.get("KEEPFIT_DATA", ROOT.parent / "shared/data")) / "stem"
 FIRST = datetime.date(2026, 1, 1)
@@ -51,9 +52,7 @@ def read(content: bytes) -> tuple[pl.DataFrame, list[object]]:
     raw = pl.read_csv(io.BytesIO(content), infer_schema=False)
     named = raw.rename({name: CONFIG.data.rename[name] for name in raw.columns if name in CONFIG.data.rename})
     typed, findings = conform(without_blank_rows(named), CONFIG.data.columns)
-    checked = PanderaChecks().check(
-        typed, CONFIG.data.columns, Look(name="", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-    )
+    checked = PanderaChecks().check(typed, CONFIG.data.columns, Look(name="", now=NOON))
     return typed, [*findings, *(fault.finding for fault in checked.faults)]
 
 
