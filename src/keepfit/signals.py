@@ -11,6 +11,7 @@ from keepfit.config import Config
 from keepfit.records import ColumnDrift, Cycle, DriftReport, Interval, PerformanceEstimate, PerformanceReport, Signal
 
 TO_CONFIRM = ("floor", "degradation", "drift", "estimate")  # those that `retrain.confirm` may want to see more than once
+SMALLEST = 1e-12  # p-value that is told
 SHOWN = 3  # columns named in a sentence
 
 
@@ -176,8 +177,17 @@ def _drift_in_words(drifted: Sequence[ColumnDrift], everything: Sequence[ColumnD
 def _measured(column: ColumnDrift) -> str:
     if column.score is None or column.threshold is None:
         return "; ".join(column.findings[:1]) or column.method
-    chance = "" if column.p_value is None else f", p = {column.p_value:.2g}"
-    return f"{column.method} {column.score:.3g} where {column.threshold:g} counts{chance}"
+    by_chance = "" if column.p_value is None else f", {chance(column.p_value)}"
+    return f"{column.method} {column.score:.3g} where {column.threshold:g} counts{by_chance}"
+
+
+def chance(p_value: float) -> str:
+    """A p-value in words; below 1e-12 nobody knows how small it is.
+
+    >>> chance(0.034), chance(0.0)
+    ('p = 0.034', 'p < 1e-12')
+    """
+    return f"p = {p_value:.2g}" if p_value >= SMALLEST else f"p < {SMALLEST:g}"
 
 
 def _drift_otherwise(drifted: Sequence[ColumnDrift], closest: ColumnDrift, *, harmless: bool) -> str:

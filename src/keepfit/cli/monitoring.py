@@ -70,9 +70,9 @@ def _signal(signal: Signal) -> tuple[str, ...]:
 
 def _column(column: ColumnDrift) -> tuple[str, ...]:
     said = "; ".join(column.findings) or column.note
-    drifted = "DRIFT" if column.drifted else ""
-    chance = "" if column.p_value is None else f"{column.p_value:.2g}"
-    return (column.name, drifted, column.method, number(column.score), number(column.threshold), chance, said)
+    found = "DRIFT" if column.drifted else ""
+    by_chance = "" if column.p_value is None else "<1e-12" if column.p_value < 1e-12 else f"{column.p_value:.2g}"
+    return (column.name, found, column.method, number(column.score), number(column.threshold), by_chance, said)
 
 
 def _point(cycle: Cycle) -> tuple[str, ...]:

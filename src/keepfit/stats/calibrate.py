@@ -14,9 +14,12 @@ same moments (Satterthwaite 1946; with three moments Pearson's type III).
 
 **Proven tails.** `ks_tail`, `share_tail` and `unseen_by_chance` are bounds that hold at every size, and need no deals at all.
 
-**Rows that belong together** (groups) are dealt out as so many rows as there are groups: that is, as if all of a group's rows said
-the same; where they do not, the p-value is too large. Groups of unequal size tell as much as Kish's effective number of equal ones,
-(sum of n)^2 / sum of n^2, which is what belongs into `Sizes`; their plain number would give p-values that are too small.
+**Rows that belong together** (groups) are dealt out as so many units as there are groups: each cell is worth its part of the rows
+in units, and what is no whole unit is rounded at random. So a value that only one group has is one unit, which lies on one side
+or the other as the group does; where values vary within groups, units vary more than the groups do, and the p-value is too
+large. Groups of unequal size tell as much as Kish's effective number of equal ones, (sum of n)^2 / sum of n^2, which is what
+belongs into `Sizes`; their plain number would give p-values that are too small. Kish's number gets variances right; a group much
+larger than the others is more than one unit by it, and far in the tails the p-value may then be too small.
 """
 
 from __future__ import annotations
@@ -82,14 +85,28 @@ class Deck:
     def deal(self, pooled: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
         """Counts (deals, cells) of two sides of these sizes, of which the rows in `pooled` (cells,) are dealt out.
 
-        Where the sizes are smaller than the rows, ten random choices of so many rows are dealt out, a tenth of the deals each.
+        Where the sizes are smaller than the rows, or these are units that are not whole, the cells are rounded to so many whole
+        units in ten random ways, each cell's mean being its part of them; a tenth of the deals is of each.
         """
         total = sizes.reference + sizes.current
-        if total >= pooled.sum():
+        if pooled.dtype.kind == "i" and total >= pooled.sum():
             return self._dealt(pooled, sizes.current, self.deals)
         share = -(-self.deals // _CHOICES)
-        parts = [self._dealt(self._drawn(pooled, total, 1)[0], sizes.current, share) for _ in range(_CHOICES)]
+        parts = [self._dealt(self._rounded(pooled, total), sizes.current, share) for _ in range(_CHOICES)]
         return np.concatenate([r for r, _ in parts])[: self.deals], np.concatenate([c for _, c in parts])[: self.deals]
+
+    def _rounded(self, pooled: np.ndarray, total: int) -> np.ndarray:
+        """`total` whole units in proportion to `pooled`: each cell's part rounded up or down, so that its mean is that part.
+
+        Systematic sampling in a random order (Madow 1949): whole parts stay as they are, and nothing is lost in all.
+        """
+        order = self._generator.permutation(len(pooled))
+        ends = np.append(0.0, np.cumsum(pooled[order], dtype=float))
+        ends *= total / ends[-1]
+        ends[-1] = total
+        units = np.empty(len(pooled), dtype=np.int64)
+        units[order] = np.diff(np.floor(ends + self._generator.random())).astype(np.int64)
+        return units
 
     def _dealt(self, pooled: np.ndarray, size: int, deals: int) -> tuple[np.ndarray, np.ndarray]:
         total = int(pooled.sum())
@@ -138,8 +155,17 @@ def calibrated(
     `MORE_DEALS` it is within a fifth near 1e-3. That of `psi` with cells of a few rows is up to ten times too small beyond 1e-4.
     """
     observed = float(distance(reference, current))
-    values = np.concatenate([distance(*deck.deal(reference + current, sizes)) for deck in decks])
+    pooled = in_units(reference, current, sizes)
+    values = np.concatenate([distance(*deck.deal(pooled, sizes)) for deck in decks])
     return NoDrift(expected=float(values.mean()), p_value=_chance(values**power, observed**power))
+
+
+def in_units(reference: np.ndarray, current: np.ndarray, sizes: Sizes) -> np.ndarray:
+    """What the cells (cells,) of both sides together are worth in units: their rows, where every row is one."""
+    n, m = int(reference.sum()), int(current.sum())
+    if (sizes.reference, sizes.current) == (n, m):
+        return reference + current
+    return np.asarray(reference * (sizes.reference / max(n, 1)) + current * (sizes.current / max(m, 1)))
 
 
 def wasserstein_calibrated(
@@ -248,16 +274,21 @@ def unseen_by_chance(pooled: np.ndarray, unseen: np.ndarray, sizes: Sizes) -> No
     `pooled` (names,): rows of each name on both sides; `unseen` (names,) bool: those that the reference lacks. A name with t
     rows lies in the current side alone with a chance of at most q^t, q that side's share of all rows. These events are
     negatively associated (Joag-Dev and Proschan 1983), so that Chernoff's bound holds as if they were independent:
-    log p <= min over s of the sum over names of log(1 + q^t (e^(s t) - 1)), less s times the rows that are unseen.
+    log p <= min over s of the sum over names of log(1 + q^t (e^(s t) - 1)), less s times the rows that are unseen. Units that are not
+    whole count as if they were rounded at random, up with the chance of what is left over.
     """
-    rows, names = np.unique(pooled[pooled > 0], return_counts=True)
+    units, names = np.unique(pooled[pooled > 0], return_counts=True)
     logarithm = np.log(sizes.current / (sizes.reference + sizes.current))
-    alone = np.exp(rows * logarithm)
-    expected, found = float(names @ (rows * alone)), float(pooled[unseen].sum())
-    if found <= expected:
+    whole = np.floor(units)
+    up = units - whole
+    alone, one_more = np.exp(whole * logarithm), np.exp((whole + 1) * logarithm)
+    expected = float(names @ ((1 - up) * whole * alone + up * (whole + 1) * one_more))
+    found = float(pooled[unseen].sum())
+    if found <= expected * (1 + 1e-9):
         return NoDrift(expected=expected, p_value=1.0)
     s = np.linspace(0, -logarithm, 65)[:, None]
-    bounds = np.log1p(np.exp(rows * (s + logarithm)) - alone) @ names - s[:, 0] * found
+    more = (1 - up) * (np.exp(whole * (s + logarithm)) - alone) + up * (np.exp((whole + 1) * (s + logarithm)) - one_more)
+    bounds = np.log1p(more) @ names - s[:, 0] * found
     return NoDrift(expected=expected, p_value=float(np.exp(min(bounds.min(), 0.0))))
 
 

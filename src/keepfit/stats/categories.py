@@ -90,26 +90,57 @@ def category_label(name: str) -> str:
     return f"{name[: NAME_LENGTH - 30]}… {len(name)} characters, {zlib.crc32(content):08x}{zlib.adler32(content):08x}"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aligned:
+    """What two profiles can tell apart, all of it disjoint: names first, then the hashed buckets less those names."""
+
+    names: list[str]  # whose counts both know exactly
+    tracked: int  # how many of these, at the beginning, the reference tracks: it chose them, as its most frequent
+    buckets: np.ndarray  # (b,) that either side holds something else in
+    reference: np.ndarray  # (names + b,) counts
+    current: np.ndarray
+    known: tuple[float, str]  # up to this `rank` both know the count of every name, whether tracked or not
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """(names,) bool: those up to that rank. This choice does not depend on what the reference happens to hold."""
+        by_hash = [rank(name) <= self.known for name in self.names[: self.tracked]]
+        return np.array(by_hash + [True] * (len(self.names) - self.tracked), dtype=bool)
+
+
+def aligned(reference: CategoryProfile, current: CategoryProfile) -> Aligned:
+    """What both can tell apart. Raises `ValueError` when `current` was made with another layout."""
+    if reference.names != current.names or len(reference.buckets) != len(current.buckets):
+        raise ValueError("The two profiles track different names: make the current one with like=reference.")
+    known = min(reach(reference), reach(current))
+    shared = sorted(name for name in {*reference.others, *current.others} if rank(name) <= known)
+    places = bucket_of(shared, len(reference.buckets))
+    sides = []
+    for side in (reference, current):
+        exact = np.array([side.others.get(name, 0) for name in shared], dtype=np.int64)
+        rest = side.buckets.copy()
+        np.subtract.at(rest, places, exact)
+        sides.append((np.concatenate([side.counts, exact]), rest))
+    (one, one_rest), (other, other_rest) = sides
+    held = np.flatnonzero((one_rest > 0) | (other_rest > 0))
+    return Aligned(
+        names=[*reference.names, *shared],
+        tracked=len(reference.names),
+        buckets=held,
+        reference=np.concatenate([one, one_rest[held]]),
+        current=np.concatenate([other, other_rest[held]]),
+        known=known,
+    )
+
+
 def aligned_categories(reference: CategoryProfile, current: CategoryProfile) -> tuple[list[str], np.ndarray, np.ndarray]:
     """What both can tell apart: labels and the counts (n,) of each side, all of them disjoint.
 
     First the tracked names, then the other names whose counts both know exactly, then the hashed buckets less those names, as far
     as either holds something. Raises `ValueError` when `current` was made with another layout.
     """
-    if reference.names != current.names or len(reference.buckets) != len(current.buckets):
-        raise ValueError("The two profiles track different names: make the current one with like=reference.")
-    known = min(reach(reference), reach(current))
-    shared = sorted(name for name in {*reference.others, *current.others} if rank(name) <= known)
-    sides = []
-    for side in (reference, current):
-        exact = np.array([side.others.get(name, 0) for name in shared], dtype=np.int64)
-        rest = side.buckets.copy()
-        np.subtract.at(rest, [_hash(name) % len(rest) for name in shared], exact)
-        sides.append((np.concatenate([side.counts, exact]), rest))
-    (one, one_rest), (other, other_rest) = sides
-    held = np.flatnonzero((one_rest > 0) | (other_rest > 0))
-    labels = [*reference.names, *shared, *(f"other names, group {number}" for number in held)]
-    return labels, np.concatenate([one, one_rest[held]]), np.concatenate([other, other_rest[held]])
+    both = aligned(reference, current)
+    return [*both.names, *(f"other names, group {number}" for number in both.buckets)], both.reference, both.current
 
 
 def sampled_categories(reference: CategoryProfile, current: CategoryProfile) -> tuple[np.ndarray, np.ndarray]:
@@ -118,10 +149,25 @@ def sampled_categories(reference: CategoryProfile, current: CategoryProfile) -> 
 
     Raises `ValueError` when `current` was made with another layout.
     """
-    labels, one, other = aligned_categories(reference, current)
-    known, kept = min(reach(reference), reach(current)), {*reference.names, *reference.others, *current.others}
-    chosen = np.array([name in kept and rank(name) <= known for name in labels], dtype=bool)
-    return one[chosen], other[chosen]
+    both = aligned(reference, current)
+    chosen, names = both.chosen, len(both.names)
+    return both.reference[:names][chosen], both.current[:names][chosen]
+
+
+def distinct(profile: CategoryProfile) -> float:
+    """Different names for each cell, at most 1; of many names an estimate from those with the smallest hashes. 0 without cells."""
+    known = reach(profile)
+    counts = [int(count) for name, count in zip(profile.names, profile.counts, strict=True) if count and rank(name) <= known]
+    counts += [count for name, count in profile.others.items() if rank(name) <= known]
+    if not counts:
+        return 0.0
+    all_names = len(counts) if profile.others_complete else len(counts) * 2**32 / (known[0] + 1)
+    return float(min(len(counts) / sum(counts), all_names / profile.filled, 1.0))
+
+
+def bucket_of(names: Sequence[str], buckets: int) -> np.ndarray:
+    """The bucket (n,) that each name is counted in, where it is not tracked."""
+    return np.array([_hash(name) % buckets for name in names], dtype=np.intp)
 
 
 def rank(name: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from keepfit.stats.calibrate import (
     NoDrift,
     Sizes,
     calibrated,
+    in_units,
     ks_expected,
     ks_tail,
     more_decks,
@@ -107,7 +108,7 @@ def category_test(
     reference: CategoryProfile, current: CategoryProfile, method: str, limits: tuple[float, float | None], sizes: Sizes, deck: Deck
 ) -> ColumnTest:
     """The test of the values of two category profiles."""
-    _, r, c = frequent(reference, current)
+    _, r, c = frequent(reference, current, sizes)
     return _unordered(method, r, c, limits, sizes, deck)
 
 
@@ -125,19 +126,26 @@ def share_test(name: str, marked: tuple[int, int], cells: tuple[int, int], units
     return ColumnTest(measure=measure, effect=SHARE_EFFECT, of_shares=True)
 
 
-def unseen_test(reference: CategoryProfile, current: CategoryProfile, units: tuple[float, float]) -> ColumnTest | None:
-    """The test of the share of cells with a name that the reference lacks: `frequent` says nothing of names that are all rare.
+def alone_tests(reference: CategoryProfile, current: CategoryProfile, units: tuple[float, float]) -> tuple[ColumnTest, ...]:
+    """The tests of the share of cells with a name that the reference lacks (`unseen`), and of the reference's cells with a name
+    that the current side lacks (`vanished`): `frequent` says little of names that are all rare.
 
-    `units` as in `share_test`. None where there is nothing to ask.
+    `units` as in `share_test`. Empty where there is nothing to ask.
     """
     r, c = sampled_categories(reference, current)
     if not r.sum() or not c.sum():
-        return None
+        return ()
     sizes = Sizes(reference=max(round(int(r.sum()) * units[0]), 1), current=max(round(int(c.sum()) * units[1]), 1))
-    pooled = np.ceil((r + c) * ((sizes.reference + sizes.current) / int(r.sum() + c.sum())) - 1e-9)  # rows, or as many units
-    found = unseen_by_chance(pooled, r == 0, sizes)
-    value, expected = float(c[r == 0].sum() / c.sum()), min(found.expected / sizes.current, 1.0)
-    measure = Measure(name="unseen", value=value, expected=expected, score=value - expected, p_value=found.p_value)
+    swapped = Sizes(reference=sizes.current, current=sizes.reference)
+    pooled = in_units(r, c, sizes)
+    asked = (("unseen", c, r == 0, sizes), ("vanished", r, c == 0, swapped))
+    return tuple(_alone_test(name, side, alone, pooled, of) for name, side, alone, of in asked)
+
+
+def _alone_test(name: str, side: np.ndarray, alone: np.ndarray, pooled: np.ndarray, sizes: Sizes) -> ColumnTest:
+    found = unseen_by_chance(pooled, alone, sizes)
+    value, expected = float(side[alone].sum() / side.sum()), min(found.expected / sizes.current, 1.0)
+    measure = Measure(name=name, value=value, expected=expected, score=value - expected, p_value=found.p_value)
     return ColumnTest(measure=measure, effect=SHARE_EFFECT, of_shares=True)
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from keepfit.records import ColumnDrift
 from keepfit.stats.calibrate import Deck, Sizes
 from keepfit.stats.categories import CategoryProfile
-from keepfit.stats.column_tests import ColumnTest, category_test, method_of, number_test, share_test, unseen_test
+from keepfit.stats.column_tests import ColumnTest, alone_tests, category_test, method_of, number_test, share_test
 from keepfit.stats.compare import spent_alpha
 from keepfit.stats.findings import beyond_range, changed_names, moved
 from keepfit.stats.numbers import NumberProfile
@@ -183,8 +183,8 @@ class _Look:
             test = number_test(one, other, method, limits, sizes, self.deck)
         else:
             test = category_test(one, other, method, limits, sizes, self.deck)
-        unseen = unseen_test(one, other, units) if one.kind == "category" else None
-        return tuple(found for found in (test, unseen) if found)
+        alone = alone_tests(one, other, units) if one.kind == "category" else ()
+        return (test, *alone) if test else alone
 
     def _text_tests(self, name: str, one: Any, other: Any) -> tuple[ColumnTest, ...]:
         from keepfit.stats.text_drift import EFFECTS, text_drift  # not every table has texts

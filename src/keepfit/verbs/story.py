@@ -16,6 +16,7 @@ from keepfit.records import (
     PerformanceReport,
     Verdict,
 )
+from keepfit.signals import chance
 
 MOST_COLUMNS = 10  # drifted columns that are named
 CHANGES = {
@@ -132,8 +133,8 @@ def _new_patterns(report: DriftReport) -> Iterator[str]:
 def _drifted_column(column: ColumnDrift) -> str:
     parts = []
     if column.score is not None and column.threshold is not None:
-        chance = "" if column.p_value is None else f", p = {column.p_value:.2g}"
-        parts.append(f"{column.method} {column.score:.3g} where {column.threshold:g} counts{chance}")
+        by_chance = "" if column.p_value is None else f", {chance(column.p_value)}"
+        parts.append(f"{column.method} {column.score:.3g} where {column.threshold:g} counts{by_chance}")
     return f"  {column.name}: {'; '.join([*parts, *column.findings])}"
 
 
