@@ -202,7 +202,7 @@ def hold_against(current: Reference, reference: Reference, champion: ModelVersio
         return drift_of(then, now, rules, importance=reference.importance, units=units, seed=config.train.seed)
 
     columns, output, label = look_at("features", 0.5), look_at("output", 0.25), look_at("label", 0.25)
-    judged = [column for column in (*columns, *output, *label) if column.drifted or column.score is not None]
+    judged = [column for column in (*columns, *output, *label) if column.judged]
     return DriftReport(
         detected=any(column.drifted for column in judged) if judged else None,
         columns=columns,

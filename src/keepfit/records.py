@@ -228,6 +228,11 @@ class ColumnDrift:
     findings: tuple[str, ...] = ()  # in words: new and vanished categories, values outside the reference's range
     note: str = ""  # why it was not judged
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything could be said of it."""
+        return self.drifted or self.score is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewPattern:

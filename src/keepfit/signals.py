@@ -199,13 +199,19 @@ def _drift_otherwise(drifted: Sequence[ColumnDrift], closest: ColumnDrift, *, ha
 
 
 def _does_well(performance: PerformanceReport | None, config: Config) -> bool:
-    """Whether enough labels say that the champion is neither below its floor nor worse than it was."""
+    """Whether enough labels say that the champion does as well as ever: not below its floor, and not worse than it was by more than
+    the tolerance or one standard error. That a degradation is not proven is not enough."""
     if performance is None or cannot_be_judged(performance):
         return False
-    said = [degradation(performance, config)]
-    if config.retrain.floor is not None:
-        said.append(floor(performance, config))
-    return all(signal.enough and not signal.fired for signal in said)
+    said = degradation(performance, config)
+    if not said.enough or said.fired or performance.value is None or performance.reference is None:
+        return False
+    if config.retrain.floor is not None and floor(performance, config).fired:
+        return False
+    sign = 1 if performance.greater_is_better else -1
+    loss = sign * (performance.reference - performance.value)
+    error = math.hypot(_standard_error(performance.interval), _standard_error(performance.reference_interval))
+    return loss <= max(config.retrain.degradation, error)
 
 
 def estimated(estimate: PerformanceEstimate, performance: PerformanceReport, config: Config) -> Signal:

@@ -107,6 +107,8 @@ def test_drift_that_was_not_measured_is_too_little_evidence_and_not_no_drift() -
         (performance(0.9, 500), False, False),  # enough labels, and it does as well as ever
         (performance(0.9, 500), True, True),  # asked for all the same
         (performance(0.9, 10), False, True),  # too few labels to say
+        (performance(0.86, 500), False, True),  # no degradation is proven, and none is ruled out
+        (performance(0.89, 500), False, False),  # within one standard error
         (performance(None, 0), False, True),
         (performance(0.5, 500), False, True),  # it does harm
         (performance(None, 500, note="cannot be judged"), False, True),

@@ -45,7 +45,7 @@ def of_drift(report: DriftReport) -> Headline:
 
 def judged(report: DriftReport) -> int:
     """How many of the columns could be judged."""
-    return sum(column.score is not None or column.drifted for column in report.columns)
+    return sum(column.judged for column in report.columns)
 
 
 def of_cycle(cycle: Cycle) -> Headline:

@@ -12,7 +12,7 @@ from keepfit.drifting import earlier_looks
 from keepfit.ports import Ports
 from keepfit.prepared import training_set
 from keepfit.promotion import withdrawn
-from keepfit.records import Action, Change, Cycle, Decision, ModelVersion, Outcome, Signal, Training
+from keepfit.records import Action, Change, Cycle, Decision, ModelVersion, Outcome, Preparation, Signal, Training
 from keepfit.stages import Stop
 
 FAULT = "data_fault"
@@ -23,7 +23,8 @@ def decide(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     """Fill in `decision`. Goes on only with RETRAIN; stops as `healthy` for NO_ACTION and as `alerted` for ALERT."""
     champion = ports.registry.champion()
     found = [*_must(cycle, champion), *_evidence(cycle, champion, ports, config), *_calendar(cycle, champion, ports, config)]
-    obstacles = [] if cycle.forced else list(_obstacles(cycle, champion, ports, config))
+    calls = {signal.name for signal in found if signal.fired and signal.name != FAULT}
+    obstacles = [] if cycle.forced else list(_obstacles(cycle, calls, champion, ports, config))
     decision = replace(conclude(found, obstacles), change=change_of(cycle, found))
     cycle = replace(cycle, decision=decision)
     if decision.action is Action.RETRAIN:
@@ -147,7 +148,15 @@ def _concluded(trainings: Iterable[Training], cycle: Cycle) -> Iterator[Training
     return (training for training in trainings if training.cycle != cycle.id and training.conclusion is not None)
 
 
-def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config: Config) -> Iterator[Signal]:
+def _nothing_to_learn(cycle: Cycle, prepared: Preparation, calls: set[str]) -> bool:
+    """Whether no label has come; where drift alone calls, none of the rows that have drifted."""
+    own = sum(prepared.labels.get(batch.id, 0) for batch in cycle.batches)
+    if calls and calls <= {"drift", "estimate"}:
+        return own == 0
+    return not (prepared.labelled or any(prepared.labels.values()))
+
+
+def _obstacles(cycle: Cycle, calls: set[str], champion: ModelVersion | None, ports: Ports, config: Config) -> Iterator[Signal]:
     """What forbids a training that the signals call for: the same data as before, too soon, or too often."""
     cycles, project, retrain = ports.ledger.cycles, config.project.name, config.retrain
     broken = [column.name for column in cycle.drift.columns if signals.is_broken(column)] if cycle.drift else []
@@ -163,8 +172,7 @@ def _obstacles(cycle: Cycle, champion: ModelVersion | None, ports: Ports, config
         )
     if reason := withdrawn(champion, ports, config):
         yield Signal(name="withdrawn", fired=True, reason=reason, would_change="`keepfit promote VERSION`, or --force")
-    prepared = cycle.prepared
-    if champion is not None and prepared is not None and not (prepared.labelled or any(prepared.labels.values())):
+    if champion is not None and cycle.prepared is not None and _nothing_to_learn(cycle, cycle.prepared, calls):
         reason = "no new row has a label, so there is nothing new to learn from"
         yield Signal(name="no_labels", fired=True, reason=reason, would_change="labels")
     _, wanted = training_set(cycle, ports, config)

@@ -15,6 +15,7 @@ from tests.unit.stages.world import Always, World
 from keepfit.prepared import training_set
 from keepfit.records import (
     Action,
+    Batch,
     Candidate,
     Change,
     ColumnDrift,
@@ -29,7 +30,7 @@ from keepfit.records import (
     Signal,
     Verdict,
 )
-from keepfit.stages.decide import change_of, conclude, words
+from keepfit.stages.decide import _nothing_to_learn, change_of, conclude, words
 from keepfit.testing import SetClock
 
 NAMES = ("no_champion", "forced", "floor", "degradation", "new_rows", "age", "schedule")
@@ -430,14 +431,25 @@ def test_nothing_is_trained_on_a_column_that_broke_upstream(tmp_path: Path) -> N
     assert any(signal.name == "broken_data" and signal.fired for signal in decision.signals)
 
 
+@pytest.mark.parametrize(("names", "own", "learns"), [({"drift"}, 0, False), ({"drift"}, 3, True), ({"drift", "floor"}, 0, True)])
+def test_drift_alone_retrains_only_on_labels_of_what_has_drifted(names: set[str], own: int, learns: bool) -> None:
+    """Labels of earlier batches, from before the drift, teach nothing about it."""
+    prepared = Preparation(
+        fingerprint="", rows=9, training=9, holdout=0, columns=(), labelled=50, labels={"new": own, "earlier": 50}
+    )
+    cycle = Cycle(id="c", project="d", started_at=SetClock().now(), batches=(Batch(id="new", name="new.csv", size=1),))
+    assert _nothing_to_learn(cycle, prepared, names) is not learns
+
+
 def test_drift_is_confirmed_by_earlier_looks_at_the_same_champion(tmp_path: Path) -> None:
     world = World(tmp_path, {"retrain": {"confirm": "2 of 2"}})
     world.champion(Always("no"))
     looked = replace(report(None, n=0), champion="1")
-    prepared = Preparation(fingerprint="", rows=1, training=1, holdout=0, columns=(), labelled=1)
+    prepared = Preparation(fingerprint="", rows=1, training=1, holdout=0, columns=(), labelled=1, labels={"b": 1})
+    batch = Batch(id="b", name="b.csv", size=1)
     actions = []
     for _ in range(2):
-        cycle = replace(world.begin(), performance=looked, prepared=prepared, drift=drifted("age"))
+        cycle = replace(world.begin(), batches=(batch,), performance=looked, prepared=prepared, drift=drifted("age"))
         cycle = world.through("decide", cycle=cycle)
         world.ports.ledger.cycles.save(replace(cycle, outcome=Outcome.HEALTHY), world.ports.lease)
         actions.append(cycle.decision.action)
