@@ -193,6 +193,8 @@ def chance(p_value: float) -> str:
 def _drift_otherwise(drifted: Sequence[ColumnDrift], closest: ColumnDrift, *, harmless: bool) -> str:
     if harmless:
         return "worse performance, or [retrain] drift_without_harm = true"
+    if len(drifted) > 1:
+        return f"none of the {len(drifted)} columns beyond its threshold"
     if closest.threshold is None:
         return ""
     return f"{closest.name}: {closest.method} {'below' if drifted else 'surely above'} {closest.threshold:g}"
