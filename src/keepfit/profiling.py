@@ -188,6 +188,8 @@ class _Cells:
     values: pl.Series
     unread: int = 0
     examples: tuple[str, ...] = ()
+    rounded: int = 0  # numbers that floating point has too few digits for
+    zoned: int = 0  # moments with a time zone
 
     @property
     def missing(self) -> int:
@@ -196,14 +198,17 @@ class _Cells:
 
 def _as_numbers(series: pl.Series) -> _Cells:
     if series.dtype == pl.String:
-        return _parsed(series, _numbers_in(series.str.strip_chars()))
+        numbers = _numbers_in(series.str.strip_chars())
+        return replace(_parsed(series, numbers), rounded=_rounded(series, numbers))
     if series.dtype.is_float() or series.dtype.is_integer():
         return _Cells(values=series)
     if series.dtype == pl.Duration:
         return _Cells(values=series.dt.total_microseconds() / 1e6)
     if series.dtype == pl.Time:
         return _Cells(values=series.cast(pl.Int64) / 1e9)
-    if series.dtype.is_decimal() or series.dtype == pl.Null:
+    if series.dtype.is_decimal():
+        return _decimals(series)
+    if series.dtype == pl.Null:
         return _Cells(values=series.cast(pl.Float64))
     return _unreadable(series, pl.Float64)
 
@@ -217,13 +222,32 @@ def _numbers_in(text: pl.Series) -> pl.Series:
     return numbers
 
 
+def _rounded(text: pl.Series, numbers: pl.Series) -> int:
+    """How many whole numbers floating point has too few digits for."""
+    if not numbers.dtype.is_float() or not (large := numbers.is_finite() & (numbers.abs() > EXACT)).any():
+        return 0
+    return int(text.filter(large).str.contains(r"^\s*[+-]?\d{17,}\s*$").sum())
+
+
+def _decimals(series: pl.Series) -> _Cells:
+    """Whole ones as they are; others in floating point, which has 16 digits."""
+    scale = getattr(series.dtype, "scale", 0)
+    if not scale:
+        return _Cells(values=series.cast(pl.Int128))
+    numbers = series.cast(pl.Float64)
+    return _Cells(values=numbers, rounded=int((numbers.abs() * 10.0**scale > EXACT).sum() or 0))
+
+
 def _as_moments(series: pl.Series, form: str) -> _Cells:
     """Microseconds since 1970, UTC."""
     if series.dtype not in (pl.String, pl.Datetime, pl.Date, pl.Null):
         return _unreadable(series, pl.Int64)
     promise = Column(type="datetime", format=form or None)
     moments = conform(pl.DataFrame({"cells": series}), {"cells": promise})[0]["cells"].cast(pl.Int64)
-    return _parsed(series, moments) if series.dtype == pl.String else _Cells(values=moments)
+    if series.dtype != pl.String:
+        return _Cells(values=moments, zoned=moments.count() if getattr(series.dtype, "time_zone", None) else 0)
+    zoned = series.filter(moments.is_not_null()).str.contains(r":.*(Z|[+-]\d{2}:?\d{2})\s*$").sum()
+    return replace(_parsed(series, moments), zoned=int(zoned or 0))
 
 
 def _as_names(series: pl.Series, *, declared: bool) -> _Cells:
@@ -273,6 +297,7 @@ def _shown(cells: pl.Series) -> tuple[str, ...]:
 def _number(cells: _Cells, reference: NumberProfile | None, bins: int) -> NumberProfile:
     values = cells.values
     told: dict[str, Any] = {"missing": cells.missing, "unread": cells.unread, "examples": cells.examples}
+    told |= {"rounded": cells.rounded, "zoned": cells.zoned}
     filled = values.drop_nulls() if values.null_count() else values
     if reference is not None:
         return number_profile(_relative(filled, reference.origin), reference.edges, origin=reference.origin, **told)

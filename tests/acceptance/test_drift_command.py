@@ -148,6 +148,42 @@ def test_a_type_that_changed_is_drift_and_not_a_guess(call: Call) -> None:
         assert words in found[name]["findings"][0]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_beside_long_texts_are_taken_for_what_they_are(call: Call, ending: str) -> None:
+    """Of cells so long that a glance of some megabytes holds a few."""
+    rng = np.random.default_rng(0)
+    for name, shift in (("a", 0.0), ("b", 100.0)):
+        words = rng.integers(0, 1000, (60, 8)).astype(str)
+        texts = [" ".join(row) + " und so weiter" * 30_000 for row in words]
+        write(pl.DataFrame({"x": rng.normal(shift, 1, 60), "text": texts}), f"{name}.{ending}")
+    found = columns(call(f"a.{ending}", f"b.{ending}", "--json"))
+    assert (found["x"]["kind"], found["x"]["drifted"]) == ("number", True)
+    assert found["text"]["kind"] == "text"
+
+
+def test_only_columns_that_were_judged_are_said_not_to_have_drifted(call: Call) -> None:
+    rng = np.random.default_rng(0)
+    for seed, name in enumerate(("a.csv", "b.csv")):
+        write(people(seed).with_columns(pl.Series("id", rng.integers(0, 2**62, ROWS)).cast(pl.String) + "x"), name)
+    result = call("a.csv", "b.csv")
+    assert "no drift in 4 columns, 1 not judged (600 rows against 600)" in result.stdout
+    assert "nearly every cell is different" in " ".join(result.stdout.split())
+    assert "no drift in 1 column (600" in call("a.csv", "b.csv", "--columns", "age").stdout
+    assert json.loads(call("a.csv", "b.csv", "--columns", "id", "--json").stdout)["drift_detected"] is None
+
+
+@pytest.mark.parametrize("values", ["uniform", "few"])
+def test_the_largest_numbers_are_drawn_and_shown_shortly(call: Call, values: str) -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.uniform(-1.7, 1.7, (2, ROWS)) if values == "uniform" else rng.choice([-1.7, 0.5, 1.0], (2, ROWS))
+    for name, numbers in (("a", drawn[0]), ("b", np.append(drawn[1][100:] / 2, [1.79] * 100))):
+        write(pl.DataFrame({"x": numbers * 1e308}), f"{name}.parquet")
+    result = call("a.parquet", "b.parquet", "--html", "page.html")
+    assert result.exit_code == 0
+    assert "largest now 1.79e+308" in " ".join(result.stdout.split())
+    assert "0" * 40 not in Path("page.html").read_text()
+
+
 def test_options_choose_columns_methods_and_thresholds(call: Call) -> None:
     write(people(0), "a.csv")
     write(people(1, shift=1.0), "b.csv")

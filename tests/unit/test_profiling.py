@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,32 @@ def test_numbers_beyond_two_to_the_53_keep_their_differences() -> None:
         assert moved.unread == 0
     assert column([2**64 - 1, 2**64 - 2], pl.UInt64).counts.max() == 1
     assert column([-(2**63), 2**63 - 1]).filled == 2
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "rounded", "blurred"),
+    [
+        ([str(10**40 + number) for number in range(50)], pl.String, 50, True),
+        ([str(10**40 + number * 10**30) for number in range(50)], pl.String, 50, False),
+        ([str(10**37 + number) for number in range(50)], pl.String, 0, False),
+        (["1e300", "1.5", "2"], pl.String, 0, False),
+        ([Decimal(10**37 + number) for number in range(50)], pl.Decimal(38, 0), 0, False),
+        ([Decimal(f"{10**23}.{number:07}") for number in range(50)], pl.Decimal(38, 7), 50, True),
+        ([Decimal(f"{number}.5") for number in range(50)], pl.Decimal(38, 7), 0, False),
+    ],
+)
+def test_numbers_of_too_many_digits_are_counted(cells: list[Any], dtype: Any, rounded: int, blurred: bool) -> None:
+    found = column(cells, dtype)
+    assert isinstance(found, NumberProfile)
+    assert (found.filled, found.rounded, found.blurred) == (len(cells), rounded, blurred)
+    assert found.merge(found).rounded == 2 * rounded
+
+
+def test_moments_that_say_their_zone_are_counted() -> None:
+    cells = ["2026-01-01 10:00:00", "2026-01-01T10:00:00Z", "2026-01-01 10:00:00+02:00", "2026-01-02"]
+    found = column(cells)
+    assert isinstance(found, NumberProfile)
+    assert (found.kind, found.filled, found.zoned, found.merge(found).zoned) == ("datetime", 4, 2, 4)
 
 
 def test_values_far_from_zero_and_close_together_keep_their_variance() -> None:

@@ -177,4 +177,7 @@ def _verdict(report: DriftReport) -> str:
         return f"drift in {len(report.drifted)} of {len(report.columns)} columns ({rows}): {names}{more}"
     if report.note:
         return f"too little evidence ({rows}): {report.note}"
-    return f"no drift in {len(report.columns)} columns ({rows})"
+    judged = sum(column.score is not None for column in report.columns)
+    others = len(report.columns) - judged
+    more = f", {others} not judged" if others else ""
+    return f"no drift in {judged} column{'' if judged == 1 else 's'}{more} ({rows})"

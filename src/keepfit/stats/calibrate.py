@@ -18,8 +18,9 @@ same moments (Satterthwaite 1946; with three moments Pearson's type III).
 in units, and what is no whole unit is rounded at random. So a value that only one group has is one unit, which lies on one side
 or the other as the group does; where values vary within groups, units vary more than the groups do, and the p-value is too
 large. Groups of unequal size tell as much as Kish's effective number of equal ones, (sum of n)^2 / sum of n^2, which is what
-belongs into `Sizes`; their plain number would give p-values that are too small. Kish's number gets variances right; a group much
-larger than the others is more than one unit by it, and far in the tails the p-value may then be too small.
+belongs into `Sizes`; their plain number would give p-values that are too small. A large group is more than one unit by that number.
+So where cells are worth more than one unit and fewer than three, they are dealt to one side as a whole too, and the larger p-value
+counts; groups larger than that may give p-values that are too small.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ COUNTED = 10  # deals beyond the observed value from which on they are simply co
 MANY = 10  # rows of a cell on the smaller side from which on it is dealt by normals
 EXPECTED_OUTSIDE = 5  # rows of the smaller side beyond which the outermost values are drawn in
 FEW_CELLS = 32  # cells up to which a bound cell by cell may be sharper than Kolmogorov's
-_CHOICES = 10  # random choices of rows where not all are dealt
+_CHOICES = 50  # random ways of rounding cells to whole units
+_SURELY_MORE = 3  # units of a cell that are hardly a single group, however large
 _TOO_MANY = 10**9  # rows from which on numpy deals no more
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]  # counts (..., cells) of two sides -> (...)
@@ -86,7 +88,7 @@ class Deck:
         """Counts (deals, cells) of two sides of these sizes, of which the rows in `pooled` (cells,) are dealt out.
 
         Where the sizes are smaller than the rows, or these are units that are not whole, the cells are rounded to so many whole
-        units in ten random ways, each cell's mean being its part of them; a tenth of the deals is of each.
+        units in fifty random ways, each cell's mean being its part of them; equally many deals are of each.
         """
         total = sizes.reference + sizes.current
         if pooled.dtype.kind == "i" and total >= pooled.sum():
@@ -156,16 +158,38 @@ def calibrated(
     """
     observed = float(distance(reference, current))
     pooled = in_units(reference, current, sizes)
-    values = np.concatenate([distance(*deck.deal(pooled, sizes)) for deck in decks])
-    return NoDrift(expected=float(values.mean()), p_value=_chance(values**power, observed**power))
+    ways = [(pooled, np.ones(len(pooled)), sizes)]
+    if pooled.dtype.kind == "f" and ((pooled > 1 + 1e-9) & (pooled < _SURELY_MORE)).any():
+        ways.append(in_lumps(pooled, sizes))
+    values: list[list[np.ndarray]] = [[] for _ in ways]
+    for deck in decks:
+        for found, (dealt, worth, sides) in zip(values, ways, strict=True):
+            r, c = deck.deal(dealt, sides)
+            found.append(distance(r * worth, c * worth))
+    together = [np.concatenate(found) for found in values]
+    return NoDrift(
+        expected=max(float(found.mean()) for found in together),
+        p_value=max(_chance(found**power, observed**power) for found in together),
+    )
 
 
 def in_units(reference: np.ndarray, current: np.ndarray, sizes: Sizes) -> np.ndarray:
-    """What the cells (cells,) of both sides together are worth in units: their rows, where every row is one."""
+    """What the cells (cells,) of both sides together are worth in units: their rows (int), where every row is one."""
     n, m = int(reference.sum()), int(current.sum())
     if (sizes.reference, sizes.current) == (n, m):
-        return reference + current
+        return np.asarray(reference + current)
     return np.asarray(reference * (sizes.reference / max(n, 1)) + current * (sizes.current / max(m, 1)))
+
+
+def in_lumps(units: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray, Sizes]:
+    """The same where every cell that is worth fewer than three units (cells,) is a single large group, that lies on one side.
+
+    What is dealt of each cell, what one of it is worth in units, and how many of them the sides have.
+    """
+    lumps = np.where(units < _SURELY_MORE, np.minimum(units, 1.0), units)
+    left = float(lumps.sum() / units.sum())
+    one, other = (max(round(size * left), 1) for size in (sizes.reference, sizes.current))
+    return lumps * ((one + other) / lumps.sum()), units / np.maximum(lumps, 1e-12), Sizes(reference=one, current=other)
 
 
 def wasserstein_calibrated(
@@ -274,8 +298,8 @@ def unseen_by_chance(pooled: np.ndarray, unseen: np.ndarray, sizes: Sizes) -> No
     `pooled` (names,): rows of each name on both sides; `unseen` (names,) bool: those that the reference lacks. A name with t
     rows lies in the current side alone with a chance of at most q^t, q that side's share of all rows. These events are
     negatively associated (Joag-Dev and Proschan 1983), so that Chernoff's bound holds as if they were independent:
-    log p <= min over s of the sum over names of log(1 + q^t (e^(s t) - 1)), less s times the rows that are unseen. Units that are not
-    whole count as if they were rounded at random, up with the chance of what is left over.
+    log p <= min over s of the sum over names of log(1 + q^t (e^(s t) - 1)), less s times the rows that are unseen. Units
+    that are not whole count as if they were rounded at random, up with the chance of what is left over.
     """
     units, names = np.unique(pooled[pooled > 0], return_counts=True)
     logarithm = np.log(sizes.current / (sizes.reference + sizes.current))

@@ -54,7 +54,7 @@ def frequent(
 
 def _groups(expected: float, buckets: int) -> int:
     """How many groups the rare names make: a power of two, by how many units of them are to be expected on the smaller side."""
-    return min(2 ** int(np.log2(max(expected / EXPECTED_OF_RARE, 1.0))), buckets)
+    return min(1 << int(np.log2(max(expected / EXPECTED_OF_RARE, 1.0))), buckets)
 
 
 def _least_tracked(reference: CategoryProfile) -> float:

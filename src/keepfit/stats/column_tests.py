@@ -17,6 +17,7 @@ from keepfit.stats.calibrate import (
     NoDrift,
     Sizes,
     calibrated,
+    in_lumps,
     in_units,
     ks_expected,
     ks_tail,
@@ -136,8 +137,10 @@ def alone_tests(reference: CategoryProfile, current: CategoryProfile, units: tup
     if not r.sum() or not c.sum():
         return ()
     sizes = Sizes(reference=max(round(int(r.sum()) * units[0]), 1), current=max(round(int(c.sum()) * units[1]), 1))
-    swapped = Sizes(reference=sizes.current, current=sizes.reference)
     pooled = in_units(r, c, sizes)
+    if pooled.dtype.kind == "f":
+        pooled, _, sizes = in_lumps(pooled, sizes)
+    swapped = Sizes(reference=sizes.current, current=sizes.reference)
     asked = (("unseen", c, r == 0, sizes), ("vanished", r, c == 0, swapped))
     return tuple(_alone_test(name, side, alone, pooled, of) for name, side, alone, of in asked)
 

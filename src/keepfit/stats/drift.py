@@ -4,7 +4,7 @@ A column has drifted when one of its tests is *significant* and its effect is *l
 
 **Tests.** Of each column, the distance that its rule names: by default `ks` for numbers and dates, `jensen_shannon` for
 categories, and the measures of `text_drift` for texts. Beside it the share of empty cells, where there are any, that of
-infinite values, and that of categories which the reference lacks. Each gives a p-value for "both samples come from one
+infinite values, and those of categories that only one side has. Each gives a p-value for "both samples come from one
 distribution" (see `keepfit.stats.calibrate`). Holm's method (1979) over all of them together keeps the chance of any false alarm in
 the table at `Rules.false_alarms` or below, however the columns depend on each other.
 
@@ -30,14 +30,15 @@ import numpy as np
 
 from keepfit.records import ColumnDrift
 from keepfit.stats.calibrate import Deck, Sizes
-from keepfit.stats.categories import CategoryProfile
+from keepfit.stats.categories import CategoryProfile, distinct
 from keepfit.stats.column_tests import ColumnTest, alone_tests, category_test, method_of, number_test, share_test
 from keepfit.stats.compare import spent_alpha
-from keepfit.stats.findings import beyond_range, changed_names, moved
+from keepfit.stats.findings import beyond_range, changed_names, moved, time_zones, unread_cells
 from keepfit.stats.numbers import NumberProfile
 from keepfit.stats.profile import TableProfile, UnreadProfile, mismatch
 
 DEALT_AGAIN = 30_000_000  # cells dealt in all for tests near the decision; some seconds
+ALL_DIFFERENT = 0.85  # of the cells of a category that name something of their own: then names tell nothing
 FACTOR = 10.0  # by which the p-value of a few deals may be too small near the decision
 NEAR, FAR = 10.0, 1e-9  # times the level: between them a p-value is not left to few deals
 
@@ -132,10 +133,13 @@ class _Column:
     tests: tuple[ColumnTest, ...] = ()
     wrong: str = ""  # why it cannot even be compared, which is drift
     note: str = ""  # why it was not judged
+    doubt: str = ""  # why finding no drift would say nothing
 
     def judged(self, tests: Iterator[ColumnTest]) -> _Column:
         """With its own of the settled tests."""
-        return replace(self, tests=tuple(next(tests) for _ in self.tests))
+        settled = tuple(next(tests) for _ in self.tests)
+        note = self.note if any(test.drifted for test in settled) else self.note or self.doubt
+        return replace(self, tests=settled, note=note)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +175,7 @@ class _Look:
             return replace(column, note=note, tests=shares)
         values = self._value_tests(name, column.method, one, other)
         note = "" if values else f"not judged: {column.method} is undefined for these values"
-        return replace(column, note=note, tests=(*values, *shares))
+        return replace(column, note=note, doubt=_doubt(one, other), tests=(*values, *shares))
 
     def _value_tests(self, name: str, method: str, one: Any, other: Any) -> tuple[ColumnTest, ...]:
         rule = self.rule(name)
@@ -221,6 +225,15 @@ class _Look:
 
     def _too_little(self, found: int, what: str) -> str:
         return f"too little evidence: {found} {what}, {self.rules.min_rows} are needed"
+
+
+def _doubt(one: Any, other: Any) -> str:
+    """Why nothing can be told from values like these where no drift was found; empty where something can."""
+    if one.kind == "category" and min(distinct(one), distinct(other)) >= ALL_DIFFERENT:
+        return "not judged: nearly every cell is different, as in a column of ids"
+    if one.kind == "number" and (one.blurred or other.blurred):
+        return "not judged: the numbers differ in digits beyond the 16 that are compared only"
+    return ""
 
 
 def _cells(profile: Any) -> int:
@@ -288,10 +301,12 @@ def _findings(column: _Column, level: float) -> list[str]:
         if test.measure.name in ("missing", "infinite") and test.significant:
             what, marked = ("empty cells", "missing") if test.measure.name == "missing" else ("infinite values", "infinite")
             said.append(moved(what, getattr(one, marked) / _cells(one), getattr(other, marked) / _cells(other)))
+    if isinstance(one, (NumberProfile, CategoryProfile)) and isinstance(other, type(one)):
+        said += unread_cells(one, other, level)
     if column.note or not column.tests:
         return said
     if isinstance(one, NumberProfile):
-        said += beyond_range(one, other, level)
+        said += [*time_zones(one, other), *beyond_range(one, other, level)]
     elif isinstance(one, CategoryProfile):
         said += changed_names(one, other, level)
     return said

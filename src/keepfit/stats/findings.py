@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy.special import gammaln
 
-from keepfit.stats.categories import CategoryProfile, aligned_categories
+from keepfit.stats.calibrate import Sizes, share_tail
+from keepfit.stats.categories import Aligned, CategoryProfile, aligned
 from keepfit.stats.numbers import NumberProfile
 
 SHOWN = 3  # names listed
+LEAST_GAIN = 0.01  # of the rows, by which a group of names has to hold more to be spoken of
+LONGEST = 10**20  # whole numbers from which on not every digit is shown
 
 
 def moved(what: str, reference: float, current: float) -> str:
@@ -20,6 +23,27 @@ def moved(what: str, reference: float, current: float) -> str:
     'empty cells 2 % -> 40 %'
     """
     return f"{what} {_percent(reference)} -> {_percent(current)}"
+
+
+def unread_cells(reference: NumberProfile | CategoryProfile, current: NumberProfile | CategoryProfile, level: float) -> list[str]:
+    """Cells that are not of the column's kind: any where the reference has none, else when chance would hardly bring so many."""
+    cells = [max(side.filled + side.unread, 1) for side in (reference, current)]
+    then, now = reference.unread / cells[0], current.unread / cells[1]
+    sizes = Sizes(reference=cells[0], current=cells[1])
+    if now <= then or (then and share_tail(reference.unread, current.unread, sizes) > level):
+        return []
+    shown = ", ".join(map(repr, current.examples))
+    kind = {"number": "numbers", "datetime": "dates", "boolean": "truth values"}.get(reference.kind, "names")
+    return [f"{current.unread:,} of {cells[1]:,} cells are no {kind} ({shown})"]
+
+
+def time_zones(reference: NumberProfile, current: NumberProfile) -> list[str]:
+    """That one side's moments say in which time zone they are and the other's do not."""
+    sides = [2 * side.zoned > side.filled for side in (reference, current) if side.filled]
+    if reference.kind != "datetime" or sides in ([], [True], [False], [True, True], [False, False]):
+        return []
+    told, untold = ("reference", "new rows") if sides[0] else ("new rows", "reference")
+    return [f"moments of the {told} have a time zone, those of the {untold} have none and are taken to be in UTC"]
 
 
 def beyond_range(reference: NumberProfile, current: NumberProfile, level: float) -> list[str]:
@@ -49,15 +73,16 @@ def changed_names(reference: CategoryProfile, current: CategoryProfile, level: f
     If nothing has drifted, a name that occurs t times in both together lies in one side alone with the chance (that side's share
     of all rows)^t, nearly. Names that are known by their hash only are not spoken of.
     """
-    labels, r, c = aligned_categories(reference, current)
-    tracked = len(reference.names)
-    exact = np.array([place < tracked or name in reference.others or name in current.others for place, name in enumerate(labels)])
-    if not exact.any():
-        return []
-    n, m = max(int(r.sum()), 1), max(int(c.sum()), 1)
-    pooled = np.where(exact, r + c, 0).astype(float)
+    both = aligned(reference, current)
+    n, m = max(reference.filled, 1), max(current.filled, 1)
+    unnamed = _heavier(both, n, m, level)
+    labels = both.names
+    if not labels:
+        return unnamed
+    r, c = both.reference[: len(labels)], both.current[: len(labels)]
+    pooled = (r + c).astype(float)
     alone = np.where(pooled > 0, (m / (n + m)) ** pooled, 0.0)
-    new = np.flatnonzero(exact & (r == 0) & (c > 0))
+    new = np.flatnonzero((r == 0) & (c > 0))
     usual, spread = float(pooled @ alone), float(np.sqrt(pooled**2 @ alone))
     said = []
     if len(new) and c[new].sum() > usual + 4 * spread:
@@ -65,7 +90,8 @@ def changed_names(reference: CategoryProfile, current: CategoryProfile, level: f
         count = f"{len(new)} new {_categories(new)}" if complete else f"at least {len(new)} new {_categories(new)}"
         listed = _listed([(labels[place], str(c[place])) for place in _largest(new, c)], len(new))
         said.append(f"{count} in {_percent(c[new].sum() / m)} of rows: {listed}")
-    gone = np.flatnonzero(exact & (c == 0) & (pooled > 0))
+    said += unnamed
+    gone = np.flatnonzero((c == 0) & (pooled > 0))
     gone = gone[(n / (n + m)) ** pooled[gone] <= level / len(labels)]
     if len(gone) == 1:
         said.append(f"category {_quoted(labels[gone[0]])} vanished (was {_percent(r[gone[0]] / n)})")
@@ -73,6 +99,24 @@ def changed_names(reference: CategoryProfile, current: CategoryProfile, level: f
         listed = _listed([(labels[place], f"was {_percent(r[place] / n)}") for place in _largest(gone, r)], len(gone))
         said.append(f"{len(gone)} categories vanished: {listed}")
     return said
+
+
+def _heavier(both: Aligned, n: int, m: int, level: float) -> list[str]:
+    """Of names that are known by their hash only: groups of them that hold a larger share of the rows than before, by far more
+    than the other groups do, and by at least 1 %. Few names are in such a group that matter, often one, but which is not known.
+    """
+    r, c = both.reference[len(both.names) :], both.current[len(both.names) :]
+    if not len(r):
+        return []
+    apart = c / m - r / n
+    usual = float(np.median(apart)) if len(r) > 2 else 0.0
+    sizes, before = Sizes(reference=n, current=m), np.round(r + max(usual, 0.0) * n).astype(int)
+    more = [int(place) for place in np.flatnonzero(apart - usual >= LEAST_GAIN)]
+    more = [place for place in more if share_tail(min(int(before[place]), n), int(c[place]), sizes) <= level / len(r)]
+    if not more:
+        return []
+    then, now = _percent(r[more].sum() / n), _percent(c[more].sum() / m)
+    return [f"one or some new or once rare categories in {now} of rows (names are not kept; others of equal hash: {then} before)"]
 
 
 def _chance(rows: int, n: int, m: int) -> float:
@@ -111,6 +155,7 @@ def _shown(profile: NumberProfile, value: float) -> str:
             return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).replace(tzinfo=None).isoformat(sep=" ")
         except OverflowError:
             return f"{moment} microseconds after 1970"
-    if isinstance(profile.origin, int) and float(value).is_integer():
+    if isinstance(profile.origin, int) and float(value).is_integer() and abs(profile.origin + int(value)) < LONGEST:
         return str(profile.origin + int(value))
-    return f"{profile.origin + value:.6g}"
+    with np.errstate(over="ignore"):
+        return f"{float(profile.origin) + value:.6g}"

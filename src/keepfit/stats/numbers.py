@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 BINS = 128  # equally likely bins
+_TOLD_APART = 1_000  # values within a range, at the least, for differences of rounded numbers to mean something
 EXAMPLES = 3  # cells shown of those that could not be read
 
 
@@ -33,6 +34,8 @@ class NumberProfile:
     infinite: int = 0
     unread: int = 0  # cells that hold something else than a number (or a date)
     examples: tuple[str, ...] = ()  # up to three of these
+    rounded: int = 0  # numbers with more digits than floating point has, of which only the first 16 count
+    zoned: int = 0  # moments that say in which time zone they are
     format: str = ""  # how dates were written, where they were text and not in ISO 8601
 
     @property
@@ -65,6 +68,14 @@ class NumberProfile:
         centre = float(self.sums.sum()) / self.filled
         return float(np.sqrt(max(self.squares / self.filled - centre * centre, 0.0)))
 
+    @property
+    def blurred(self) -> bool:
+        """Whether numbers were rounded that differ by little more than what was lost."""
+        if not self.rounded or self.minimum is None or self.maximum is None:
+            return False
+        largest = max(abs(float(self.origin) + end) for end in (self.minimum, self.maximum))
+        return bool(self.maximum - self.minimum <= _TOLD_APART * np.finfo(float).eps * largest)
+
     def merge(self, other: NumberProfile) -> NumberProfile:
         """The profile of both columns' values. Raises `ValueError` for different bins."""
         if self.kind != other.kind or self.origin != other.origin or not np.array_equal(self.edges, other.edges):
@@ -79,6 +90,8 @@ class NumberProfile:
             missing=self.missing + other.missing,
             infinite=self.infinite + other.infinite,
             unread=self.unread + other.unread,
+            rounded=self.rounded + other.rounded,
+            zoned=self.zoned + other.zoned,
             examples=tuple(dict.fromkeys(self.examples + other.examples))[:EXAMPLES],
         )
 
@@ -160,7 +173,8 @@ def _by_quantiles(ordered: np.ndarray, bins: int) -> np.ndarray:
     heavy = np.unique(fine[1:][fine[1:] == fine[:-1]])
     far = np.array([1e-4, 1e-3, 5e-3])
     tails = ordered[(np.concatenate([far, 1 - far]) * last).astype(np.intp)]
-    wide = np.linspace(tails[2], tails[5], bins // 4 + 1)
+    across = np.linspace(0, 1, bins // 4 + 1)
+    wide = tails[2] * (1 - across) + tails[5] * across  # the difference of the two may be more than floating point holds
     return np.concatenate([fine[::4], tails, wide, _apart(heavy)])
 
 

@@ -66,6 +66,24 @@ def test_a_glance_sees_all_of_a_file_and_not_its_beginning_only(tmp_path: Path, 
     assert seen.max() > 55_000  # type: ignore[operator]
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_a_glance_sees_many_rows_however_long_they_are(tmp_path: Path, ending: str) -> None:
+    frame = pl.DataFrame({"n": range(300), "text": [f"{row} " * 20_000 for row in range(300)]})
+    path = tmp_path / f"t.{ending}"
+    if ending == "parquet":
+        frame.write_parquet(path)
+    else:
+        plain = tmp_path / f"t.{ending.removesuffix('.gz')}"
+        frame.write_ndjson(plain) if ending == "jsonl" else frame.write_csv(plain)
+        if plain != path:
+            path.write_bytes(gzip.compress(plain.read_bytes(), 1))
+    frames, complete = TableFiles.at(str(path)).glance()
+    assert not complete
+    assert 150 <= sum(frame.height for frame in frames) <= 300
+    assert sum(frame["text"].str.len_bytes().sum() for frame in frames) < 1_000_000
+
+
 def test_a_small_file_is_looked_at_as_a_whole(tmp_path: Path) -> None:
     table().write_csv(tmp_path / "t.csv")
     frames, complete = TableFiles.at(str(tmp_path / "t.csv")).glance()

@@ -52,6 +52,23 @@ def test_groups_are_dealt_as_so_many_rows():
     assert (current.sum(axis=1) == 20).all()
 
 
+def test_units_that_are_not_whole_are_rounded_to_their_part_and_whole_ones_stay():
+    pooled = np.array([0.3, 0.7, 1.0, 12.5, 25.5])
+    reference, current = Deck(1, deals=5_000).deal(pooled, sizes(30, 10))
+    dealt = reference + current
+    assert (dealt.sum(axis=1) == 40).all()
+    assert (dealt[:, 2] == 1).all()
+    assert dealt.mean(axis=0) == pytest.approx(pooled, abs=0.2)
+    assert np.unique(dealt[:, 0]).tolist() == [0, 1]
+
+
+def test_a_value_of_one_group_lies_on_one_side():
+    """Thirty groups of forty rows, each with a value of its own, against ten such."""
+    one, other = (np.repeat([40, 0], counts) for counts in ((30, 10), (10, 30)))
+    found = calibrated(jensen_shannon, 2, one, other[::-1], sizes(30, 10), [Deck(1)])
+    assert (found.expected, found.p_value) == (1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("n", "m", "a", "b"), [(100, 100, 5, 25), (1000, 50, 20, 8), (100_000, 100, 2000, 40), (30, 30, 30, 0), (9, 40, 0, 1)]
 )
@@ -157,6 +174,10 @@ def test_unseen_names_are_bounded_and_told_from_those_that_chance_brings():
         expected.append(found.expected)
     assert (np.array(chances) <= 0.05).mean() <= 0.05
     assert np.mean(rows) == pytest.approx(np.mean(expected), rel=0.1)
+    halves = unseen_by_chance(np.full(80, 0.5), np.arange(80) < 8, sizes(30, 10))
+    assert halves.expected == pytest.approx(80 * 0.5 * 0.25)
+    few = unseen_by_chance(np.append(np.full(40, 1 / 40), 39.0), np.append(np.full(40, True), False), sizes(30, 10))
+    assert 0.25 <= few.p_value <= 1  # forty names that make up one unit are no surer than one name
     foreign = unseen_by_chance(np.array([200, 170, 100, 30]), np.array([False, False, False, True]), sizes(400, 100))
     assert foreign.p_value == pytest.approx(0.2**30, rel=1e-6)
 

@@ -178,6 +178,44 @@ def test_groups_count_as_so_many_rows():
     assert one(reference, current + 9, units=(20, 20)).drifted
 
 
+GROUPED = {
+    "its own": lambda generator, name, size: [name] * size,
+    "many of its own": lambda generator, name, size: [f"{name} {number}" for number in range(size)],
+    "some have many of their own": lambda generator, name, size: (
+        [f"{name} {number}" for number in range(size)] if generator.random() < 0.1 else ["common"] * size
+    ),
+    "one of six": lambda generator, name, size: [str(min(int(generator.exponential(1.5)), 5))] * size,
+    "within groups": lambda generator, name, size: generator.choice(["a", "b", "c"], size).tolist(),
+    "empty": lambda generator, name, size: [None if generator.random() < 0.2 else "a"] * size,
+}
+
+
+@pytest.mark.parametrize("sizes", ["equal", "unequal"])
+@pytest.mark.parametrize("kind", list(GROUPED))
+def test_values_that_belong_to_groups_alarm_no_more_often_than_stated(kind, sizes):
+    generator = np.random.default_rng(4)
+    p_values = []
+    for number in range(40):
+        sides, units = [], []
+        for side, groups in enumerate([(30, 10), (20, 20), (100, 30)][number % 3]):
+            rows = np.full(groups, 40) if sizes == "equal" else generator.integers(5, 80, groups)
+            cells = [GROUPED[kind](generator, f"{side} {group}", size) for group, size in enumerate(rows)]
+            sides.append(pl.Series([cell for group in cells for cell in group], dtype=pl.String))
+            units.append(round(rows.sum() ** 2 / (rows**2).sum()))
+        drift = one(*sides, Rule(effect=0.0), units=tuple(units))
+        p_values += [measure.p_value for measure in drift.measures]
+    assert min(p_values) > 1e-3
+    assert sum(p_value <= 0.05 for p_value in p_values) <= 0.05 * len(p_values) + 4 * math.sqrt(0.05 * len(p_values))
+
+
+def test_a_value_that_new_groups_share_is_found():
+    reference = np.repeat([f"kind {number % 5}" for number in range(60)], 40)
+    current = np.repeat([f"kind {number % 5}" if number % 2 else "new" for number in range(40)], 40)
+    drift = one(reference, current, units=(60, 40))
+    assert drift.drifted
+    assert drift.findings[0].startswith("1 new category in 50 % of rows")
+
+
 def test_columns_are_ranked_by_drift_then_importance_then_score():
     generator = np.random.default_rng(2)
     reference = {name: generator.normal(size=500) for name in "abcd"}
@@ -236,6 +274,79 @@ def test_rare_names_that_a_reference_happens_to_lack_are_no_drift():
     assert drift.findings == ()
 
 
+MANY = [f"name {number}" for number in range(20_000)]
+
+
+@pytest.mark.parametrize("rows", [500, 5_000, 50_000])
+@pytest.mark.parametrize("names", [2_000, 20_000])
+def test_one_new_name_in_half_of_the_rows_is_found_among_very_many(rows, names):
+    generator = np.random.default_rng(rows)
+    share = 1 / np.arange(1, names + 1)
+    reference, current = generator.choice(MANY[:names], (2, rows), p=share / share.sum())
+    assert not one(reference, current).drifted
+    drift = one(reference, np.where(np.arange(rows) < rows // 2, "new", current))
+    assert drift.drifted
+    assert drift.score > 0.3
+    assert any("50 % of rows" in said or "'new'" in said for said in drift.findings)
+
+
+def test_ids_tell_nothing_until_one_of_them_is_everywhere():
+    generator = np.random.default_rng(1)
+    reference, current = (generator.integers(0, 2**62, 5_000).astype(str) for _ in range(2))
+    for before, after in ((reference, current), (reference, reference)):
+        drift = one([f"id {number}" for number in before], [f"id {number}" for number in after])
+        assert (drift.drifted, drift.score, drift.p_value) == (False, None, None)
+        assert drift.note == "not judged: nearly every cell is different, as in a column of ids"
+    drift = one([f"id {number}" for number in reference], ["none"] * 2_500 + [f"id {number}" for number in current[2_500:]])
+    assert (drift.drifted, drift.note) == (True, "")
+    assert drift.score > 0.4
+
+
+def test_decimal_commas_are_not_said_to_be_without_drift():
+    generator = np.random.default_rng(1)
+    reference, current = ([f"{number:.3f}".replace(".", ",") for number in generator.normal(mean, size=500)] for mean in (5e6, 9e6))
+    drift = one(reference, current)
+    assert (drift.kind, drift.drifted, drift.score) == ("category", False, None)
+    assert "not judged" in drift.note
+
+
+def test_rare_names_of_which_half_vanish_are_drift():
+    generator = np.random.default_rng(2)
+    reference, same, half = generator.choice(MANY, 60_000), generator.choice(MANY, 60_000), generator.choice(MANY[:10_000], 60_000)
+    assert not one(reference, same).drifted
+    drift = one(reference, half)
+    assert (drift.method, drift.drifted) == ("vanished", True)
+    assert drift.score == pytest.approx(0.5, abs=0.1)
+
+
+POPULATIONS = {
+    "steep": 1 / np.arange(1, 5_001),
+    "long": 1 / np.arange(1, 20_001),
+    "flat": np.ones(5_000),
+    "one and many": np.append(5_000, np.ones(5_000)),
+}
+
+
+@pytest.mark.parametrize("glance", [1, 10])  # the part of the reference's rows by which names are tracked
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (10_000, 10_000), (10_000, 500), (500, 10_000), (100_000, 3_000)])
+def test_very_many_names_alarm_no_more_often_than_stated(n, m, glance):
+    generator = np.random.default_rng(n + m + glance)
+    p_values = []
+    for _ in range(4):
+        for share in POPULATIONS.values():
+            before, after = (generator.multinomial(size, share / share.sum()) for size in (n, m))
+            seen = before if glance == 1 else generator.multivariate_hypergeometric(before, n // glance, method="marginals")
+            first = [MANY[place] for place in np.argsort(-seen, kind="stable")[:1_000] if seen[place] > 1]
+            sides = []
+            for counts in (before, after):
+                held = np.flatnonzero(counts)
+                column = category_profile([MANY[place] for place in held], counts[held], names=first)
+                sides.append(TableProfile(rows=int(counts.sum()), columns={"x": column}))
+            p_values += [measure.p_value for drift in drift_of(*sides, SURE) for measure in drift.measures]
+    assert min(p_values) > 1e-4
+    assert sum(p_value <= 0.05 for p_value in p_values) <= 0.05 * len(p_values) + 4 * math.sqrt(0.05 * len(p_values))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"), [(0.02, 0.4, "empty cells 2 % -> 40 %"), (0.3, 0.0, "empty cells 30 % -> 0 %")]
 )
@@ -264,6 +375,49 @@ def test_values_outside_the_reference_range_are_named_when_chance_would_not_brin
     assert one(np.arange(100), np.append(np.arange(100), [-7] * 20)).findings == (
         "20 rows below the reference's smallest 0 (smallest now -7)",
     )
+
+
+def test_few_cells_of_another_kind_are_told_and_are_no_drift():
+    numbers = np.random.default_rng(1).normal(size=3_000).round(3).astype(str)
+    reference, some = numbers.tolist(), ["abc…" if place % 150 == 0 else cell for place, cell in enumerate(numbers)]
+    drift = one(reference, some)
+    assert (drift.kind, drift.drifted) == ("number", False)
+    assert drift.findings == ("20 of 3,000 cells are no numbers ('abc…')",)
+    assert one(reference, reference).findings == ()
+
+
+@pytest.mark.parametrize("far", [10**40, 10**37])
+def test_whole_numbers_are_told_apart_or_said_not_to_be(far):
+    generator = np.random.default_rng(1)
+    reference, current = ([str(far + int(number) + more) for number in generator.integers(0, 1_000, 500)] for more in (0, 5_000))
+    drift = one(reference, current)
+    if far > 2**127:
+        assert (drift.kind, drift.drifted, drift.score) == ("number", False, None)
+        assert "digits beyond the 16" in drift.note
+    else:
+        assert (drift.drifted, drift.note) == (True, "")
+
+
+def test_moments_with_and_without_a_time_zone_are_told_apart():
+    first = datetime(2026, 1, 1)  # noqa: DTZ001 - without a zone is what this is about
+    naive = [first + timedelta(minutes=minute) for minute in range(500)]
+    for aware, plain in (
+        ([moment.replace(tzinfo=UTC) for moment in naive], naive),
+        ([f"{moment.isoformat()}+00:00" for moment in naive], [moment.isoformat() for moment in naive]),
+    ):
+        assert one(plain, aware).findings == (
+            "moments of the new rows have a time zone, those of the reference have none and are taken to be in UTC",
+        )
+        assert "those of the new rows have none" in one(aware, plain).findings[0]
+        assert one(plain, plain).findings == one(aware, aware).findings == ()
+
+
+def test_numbers_at_the_end_of_floating_point_are_shown_in_few_digits():
+    generator = np.random.default_rng(1)
+    reference = generator.uniform(-1, 1, 500) * 1e308
+    drift = one(reference, np.append(reference, [1.7e308] * 50))
+    assert "largest now 1.7e+308" in drift.findings[0]
+    assert len(drift.findings[0]) < 100
 
 
 def test_dates_out_of_range_are_shown_as_dates():

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keepfit.adapters.table_files.places import Place
+from keepfit.adapters.table_files.places import ENOUGH, Place, beginnings
 from keepfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ def parquet_glance(place: Place, columns: Sequence[str] | None, share: int) -> t
         complete = file.metadata.num_rows <= wanted
         groups = range(count) if complete or count <= LOOKS else [number * (count - 1) // (LOOKS - 1) for number in range(LOOKS)]
         there = sum(file.metadata.row_group(number).num_rows for number in groups)
-        step = 1 if complete else -(-there // wanted)
         frames = _frames(file, place, tuple(groups), wanted if complete else _rows_of(file, FRAME), columns)
-        return (list(frames) if complete else list(_every(step, frames))), complete
+        if complete:
+            return list(frames), True
+        enough = -(-ENOUGH // share)  # where rows are so long that a glance holds fewer, their beginnings have to do
+        seen = _every(-(-there // max(wanted, enough)), frames)
+        return [frame if wanted >= enough else beginnings(frame) for frame in seen], False
 
 
 def _every(step: int, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""Where files are: paths and globs here, URLs of object storage by fsspec."""
+"""Where files are: paths and globs here, URLs of object storage by fsspec; and how much of them a glance takes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from keepfit.errors import ConfigError, DataError, KeepfitError, NotFound, Unavailable
 from keepfit.extras import require
 
+if TYPE_CHECKING:
+    import polars as pl
+
 CSV, PARQUET, LINES = "CSV", "Parquet", "JSON Lines"
 ENDINGS = {".csv": CSV, ".parquet": PARQUET, ".pq": PARQUET, ".jsonl": LINES, ".ndjson": LINES}
+ENOUGH = 200  # rows of a table that a glance sees, however long they are
+BEGINNING = 2_000  # characters of a text, where few rows make up a glance
 EXPECTED = ".csv, .parquet, .pq, .jsonl or .ndjson; CSV and JSON Lines also with .gz behind it"
 
 
@@ -49,6 +54,16 @@ class Place:
         if not _scheme(self.name):
             return Path(self.name).open("rb")
         return cast("IO[bytes]", _file_system(self.name).open(self.name, "rb"))
+
+
+def beginnings(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with only the beginnings of its texts, copied: what polars cuts holds on to the whole."""
+    import polars as pl
+
+    def short(series: pl.Series) -> pl.Series:
+        return pl.Series(series.name, series.str.head(BEGINNING).to_list(), dtype=pl.String)
+
+    return pl.DataFrame([short(series) if series.dtype == pl.String else series for series in frame.get_columns()])
 
 
 def find(address: str) -> tuple[Place, ...]:

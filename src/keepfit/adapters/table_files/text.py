@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
-from keepfit.adapters.table_files.places import CSV, Place
+from keepfit.adapters.table_files.places import CSV, ENOUGH, Place, beginnings
 from keepfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,7 +54,21 @@ def text_glance(place: Place, columns: Sequence[str] | None, share: int) -> tupl
         if spread:
             end = file.seek(0, io.SEEK_END)
             frames += _looks(file, parse, end, size // LOOKS)
-        return [_only(frame, columns) for frame in frames], False
+    few = sum(frame.height for frame in frames) * share < ENOUGH
+    frames += _first_rows(place, -(-ENOUGH // share)) if few else []
+    return [_only(frame, columns) for frame in frames], False
+
+
+def _first_rows(place: Place, rows: int) -> Iterator[pl.DataFrame]:
+    """Where so little was seen because cells are long: so many rows, or all of them, of long texts the beginnings."""
+    with place.opened() as file:
+        parse, chunks = _begin(place, file, SMALL)
+        for chunk in chunks:
+            frame = beginnings(parse(chunk).head(rows))
+            yield frame
+            rows -= frame.height
+            if rows <= 0:
+                return
 
 
 def _looks(file: IO[bytes], parse: Parser, end: int, size: int) -> Iterator[pl.DataFrame]:
