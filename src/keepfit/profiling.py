@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from keepfit.contract import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, conform, infer
+from keepfit.contract import FALSE_WORDS, FEW_VALUES, NULL_WORDS, TRUE_WORDS, conform, infer
 from keepfit.settings import Column
 from keepfit.stats.profile import (
     BINS,
@@ -39,6 +39,7 @@ SMALL = 2_000_000  # cells below which threads cost more than they save
 LONGEST = 1_000  # characters of a cell by which its kind is guessed
 GLANCE = 2_000  # text cells by which the kind of a column is guessed; then all must be of that kind
 AT_ONCE = 50_000  # different names that are hashed at a time
+MAYBE_NOT_NAMES = frozenset({"true", "false", "t", "f", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
 LOOKED_AT = 1_000  # unreadable cells of a frame among which examples are looked for
 EXACT = 2**53  # whole numbers up to this are exact in floating point
 
@@ -161,11 +162,21 @@ def _kind(series: pl.Series) -> tuple[str, str]:
     filled = glance.filter(~glance.str.to_lowercase().is_in(NULL_WORDS))
     if filled.is_empty():
         return "category", ""
+    if _are_plain_names(filled):
+        return "category", ""
     codes = filled.str.contains(r"^0\d").any() or re.fullmatch(r"(19|20)\d{6}", filled[0])
     if not codes and not filled.cast(pl.Float64, strict=False).null_count():
         return "number", ""
     found = infer(pl.DataFrame({"cells": glance})).get("cells") or Column(type="category")
     return _KINDS.get(found.type, found.type), found.format or ""
+
+
+def _are_plain_names(filled: pl.Series) -> bool:
+    """Whether these are a few names of which none could be a number, a date or a truth: most columns of texts, told quickly."""
+    names = filled.unique().to_list()
+    if len(names) > FEW_VALUES:
+        return False
+    return not any(re.match(r"[+-]?\.?\d", name) or name.lower() in MAYBE_NOT_NAMES for name in names)
 
 
 def _kind_of_type(dtype: pl.DataType) -> str:

@@ -39,6 +39,7 @@ from keepfit.stats.profile import TableProfile, UnreadProfile, mismatch
 
 DEALT_AGAIN = 30_000_000  # cells dealt in all for tests near the decision; some seconds
 ALL_DIFFERENT = 0.85  # of the cells of a category that name something of their own: then names tell nothing
+FEWEST_UNITS = 5  # independent groups on a side below which nothing can be told
 FACTOR = 10.0  # by which the p-value of a few deals may be too small near the decision
 NEAR, FAR = 10.0, 1e-9  # times the level: between them a p-value is not left to few deals
 
@@ -221,7 +222,10 @@ class _Look:
             return f"no values in the {' and the '.join(sides)}"
         if current < self.rules.min_rows:
             return self._too_little(current, "new values")
-        return self._too_little(reference, "values in the reference") if reference < self.rules.min_rows else ""
+        if reference < self.rules.min_rows:
+            return self._too_little(reference, "values in the reference")
+        fewest = min(self.units) if self.units is not None else FEWEST_UNITS
+        return "" if fewest >= FEWEST_UNITS else f"too little evidence: {fewest} groups on a side, {FEWEST_UNITS} are needed"
 
     def _too_little(self, found: int, what: str) -> str:
         return f"too little evidence: {found} {what}, {self.rules.min_rows} are needed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,8 @@ def _absent(other: Any, rows: int) -> Any:
 def dumps(profile: TableProfile) -> str:
     """One JSON document. Floating point arrays are in base64, exact and half as long as digits."""
     columns = {name: _as_document(column) for name, column in profile.columns.items()}
-    return json.dumps({"schema_version": SCHEMA, "rows": profile.rows, "columns": columns}, separators=(",", ":"))
+    document = {"schema_version": SCHEMA, "rows": profile.rows, "columns": columns}
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str | bytes) -> TableProfile:
@@ -165,6 +167,8 @@ def _from_document(document: dict[str, Any]) -> Any:
     for name in ("edges", "sums"):
         if name in values:
             values[name] = np.frombuffer(base64.b64decode(values[name], validate=True), dtype="<f8").astype(float)
+    if values.get("squares", 0.0) is None:
+        values["squares"] = math.inf
     for name in ("counts", "buckets"):
         if name in values:
             values[name] = np.array(values[name], dtype=np.int64)
@@ -179,6 +183,8 @@ _CLASSES: dict[str, Any] = {"number": NumberProfile, "category": CategoryProfile
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # the sum of squares of very large values; JSON knows no infinity
     if isinstance(value, np.ndarray):
         floats = value.dtype.kind == "f"
         return base64.b64encode(value.astype("<f8").tobytes()).decode() if floats else value.tolist()

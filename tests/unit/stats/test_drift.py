@@ -524,3 +524,13 @@ def test_what_could_not_be_dealt_again_is_judged_with_doubt(monkeypatch: pytest.
     assert module._settled([near()], 0.01)[0].drifted
     monkeypatch.setattr(module, "DEALT_AGAIN", 5)
     assert not module._settled([near()], 0.01)[0].drifted
+
+
+def test_a_handful_of_groups_is_too_little_evidence_and_not_no_drift() -> None:
+    rng = np.random.default_rng(3)
+    before = profile(pl.DataFrame({"x": rng.normal(size=1200)}))
+    after = profile(pl.DataFrame({"x": rng.normal(10, 1, size=120)}), like=before)
+    few = drift_of(before, after, Rules(), units=(30, 3))[0]
+    assert not few.judged
+    assert "3 groups on a side, 5 are needed" in few.note
+    assert drift_of(before, after, Rules(), units=(30, 12))[0].drifted

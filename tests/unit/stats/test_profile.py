@@ -242,3 +242,10 @@ def test_a_column_is_of_another_kind_when_more_than_a_hundredth_of_it_cannot_be_
     )
     assert mismatch(number_profile(np.arange(99.0), edges, unread=9), number_profile(np.arange(99.0), edges, unread=9)) == ""
     assert mismatch(reference, names(["a"])) == "expected numbers, found categories"
+
+
+def test_the_squares_of_very_large_numbers_are_no_infinity_in_the_document() -> None:
+    whole = TableProfile(rows=2, columns={"x": number_profile(np.array([1e200, 2e200]), np.array([1.5e200]))})
+    text = dumps(whole)
+    assert "Infinity" not in text
+    assert loads(text).columns["x"].squares == np.inf
