@@ -269,3 +269,13 @@ def test_where_the_numbers_come_from() -> None:
     told = tell(replace(LEAST, provenance=origin, timings={"collect": 0.5, "train": 1.0}))
     assert "scikit-learn ?; settings cccccccccccc, code dddddddddddd, seed 7; 1.5 s of work." in told
     assert ", commit abc," in tell(replace(LEAST, provenance=replace(origin, commit="abc")))
+
+
+def test_what_was_noted_of_the_batches_is_told_once() -> None:
+    def seen(name: str, *notes: str) -> BatchValidation:
+        return BatchValidation(batch=name, name=name, passed=True, quality=100.0, rows=9, labelled=9, notes=notes)
+
+    checked = Validation(passed=2, quarantined=0, quality=100.0, batches=(seen("a", "no Data Docs"), seen("b", "no Data Docs")))
+    told = tell(Cycle(id="c", project="p", started_at=datetime(2026, 1, 1, tzinfo=UTC), validation=checked, notes=("no report",)))
+    assert told.count("no Data Docs") == 1
+    assert "Note: No report." in told

@@ -19,6 +19,7 @@ from keepfit.records import (
 from keepfit.signals import chance
 
 MOST_COLUMNS = 10  # drifted columns that are named
+MOST_NOTES = 10  # different notes of batches
 CHANGES = {
     "data_fault": "the data are broken",
     "covariate": "the inputs have changed",
@@ -61,6 +62,8 @@ def _data(cycle: Cycle) -> str:
             if batch.dropped:
                 sentences.append(f"\n  {batch.name}: {_count(batch.dropped, 'row', 'rows')} of {batch.rows} went to quarantine.")
             sentences += [f"\n  {batch.name}: {finding}" for finding in batch.findings]
+        seen = dict.fromkeys(note for batch in checked.batches for note in batch.notes)
+        sentences += [f"\n  {note}" for note in list(seen)[:MOST_NOTES]]
     if cycle.prepared and cycle.prepared.rows:
         rows = cycle.prepared
         sentences.append(
