@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
@@ -31,8 +32,7 @@ MOST_PERMUTED = 200  # features; with more, how much each matters is not measure
 PERMUTED_ROWS = 300
 MOST_CLASSES = 20  # classes whose texts are searched for new patterns
 MOST_PATTERNS = 10  # of a class
-LOOKS_BACK = 50  # cycles in which the last look at a champion is searched for at first
-MOST_CYCLES = 1_000_000  # and then
+LOOKS_BACK = 50  # cycles that are read at first, and most looks that are remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,28 +267,37 @@ def _patterns_of(column: str, label: str, then: pd.DataFrame, now: pd.DataFrame)
 def earlier_looks(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> list[Cycle]:
     """The latest cycles before this one that looked at the same champion, the newest first. One that failed looked at rows that the
     next one looks at again, so it does not count."""
-    looked = (each for each in _before(cycle, ports, config) if each.performance is not None and each.outcome is not Outcome.FAILED)
-    return [each for each in looked if each.performance and each.performance.champion == champion.version][:LOOKS_BACK]
+    before = _since_trained(champion, cycle, ports, config)
+    return list(islice((each for each in before if each.outcome is not Outcome.FAILED and _judged(each, champion)), LOOKS_BACK))
+
+
+def _judged(cycle: Cycle, champion: ModelVersion) -> bool:
+    return cycle.performance is not None and cycle.performance.champion == champion.version
 
 
 def look_number(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> int:
     """Which look at this champion's reference this is, from 1."""
-    for earlier in _before(cycle, ports, config):
+    for earlier in _since_trained(champion, cycle, ports, config):
         drift = earlier.drift
         if drift is not None and drift.champion == champion.version and drift.detected is not None:
             return drift.look + 1
     return 1
 
 
-def _before(cycle: Cycle, ports: Ports, config: Config) -> Iterator[Cycle]:
-    """The cycles before this one, the newest first: a few, and all the others only where those do not hold what is searched for."""
-    seen = 0
-    for limit in (LOOKS_BACK, MOST_CYCLES):
+def _since_trained(champion: ModelVersion, cycle: Cycle, ports: Ports, config: Config) -> Iterator[Cycle]:
+    """The cycles before this one in which the champion was there to be looked at, the newest first. They are read a few at a time,
+    and none from before it was trained, so that a long history costs nothing."""
+    seen, limit = 0, LOOKS_BACK
+    while True:
         recent = ports.ledger.cycles.recent(config.project.name, limit)
-        yield from (each for each in recent[seen:] if each.id != cycle.id)
+        for each in recent[seen:]:
+            if champion.trained_at is not None and each.started_at < champion.trained_at:
+                return
+            if each.id != cycle.id:
+                yield each
         if len(recent) < limit:
             return
-        seen = len(recent)
+        seen, limit = limit, limit * 4
 
 
 def _rules(false_alarms: float, config: Config) -> Any:

@@ -199,6 +199,24 @@ def test_a_look_is_remembered_however_many_runs_have_failed_since(world: World) 
     assert look_number(champion, world.begin(), world.ports, world.config) == 8
 
 
+def test_what_came_before_the_champion_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first look at a young champion costs the same after ten cycles and after ten thousand."""
+    for _ in range(120):
+        world.ports.ledger.cycles.save(replace(world.begin(), outcome=Outcome.HEALTHY, stage="decide"), world.ports.lease)
+    world.champion(Two())
+    champion, cycles, asked = world.ports.registry.champion(), world.ports.ledger.cycles, []
+    recent = type(cycles).recent
+
+    def counted(self: Any, project: str, limit: int = 20, **more: Any) -> Any:
+        asked.append(limit)
+        return recent(self, project, limit, **more)
+
+    monkeypatch.setattr(type(cycles), "recent", counted)
+    assert look_number(champion, world.begin(), world.ports, world.config) == 1
+    assert earlier_looks(champion, world.begin(), world.ports, world.config) == []
+    assert asked == [50, 50]
+
+
 def test_a_cycle_that_failed_is_no_look_of_its_own(world: World) -> None:
     world.champion(Two())
     champion = world.ports.registry.champion()
