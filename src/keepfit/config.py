@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from keepfit.errors import ConfigError, ProjectNotFound
+from keepfit.serve_settings import Serve
 from keepfit.settings import (
     Alerts,
     Data,
@@ -50,7 +51,7 @@ FILE_NAME = "keepfit.toml"
 ECOSYSTEM = {"MLFLOW_TRACKING_URI": "tracking.url", "MLFLOW_EXPERIMENT_NAME": "tracking.experiment"}
 
 # Secrets: whoever needs one reads it from the environment itself, and it never stands in the tree.
-SECRETS = {"KEEPFIT_ALERTS__URLS": "alerts.urls"}
+SECRETS = {"KEEPFIT_ALERTS__URLS": "alerts.urls", "KEEPFIT_LOG_KEY": "serve.log.key"}
 
 
 class Config(Section):
@@ -73,6 +74,7 @@ class Config(Section):
     reports: Reports = Reports()
     ledger: LedgerSettings = LedgerSettings()
     engine: Engine = Engine()
+    serve: Serve = Serve()
     simulate: Simulate | None = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -12,6 +12,7 @@
     │   └── SchemaTooNew            the ledger was written by a newer keepfit
     ├── LeaseHeld                   another runner works on this project                      exit 3
     │   └── LeaseLost               this runner was replaced while it slept
+    ├── Conflict                    somebody else changed it meanwhile                        exit 1
     └── NotFound                    no cycle, version or batch goes by that name              exit 2
 
 A docstring is the default message. ``exit_code`` is what the command line returns.
@@ -77,6 +78,10 @@ class LeaseHeld(KeepfitError):
 
 class LeaseLost(LeaseHeld):
     """Another runner took over while this one was not answering; this one changed nothing more."""
+
+
+class Conflict(KeepfitError):
+    """Somebody else changed it meanwhile. Look at it again, and repeat what you wanted if it still holds."""
 
 
 class NotFound(KeepfitError):

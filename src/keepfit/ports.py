@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keepfit.live_ports import Audit, Documents, PredictionLog, Spans
 from keepfit.records import (
     Alert,
     Batch,
@@ -511,6 +512,12 @@ class Ledger(Protocol):
     @property
     def outbox(self) -> Outbox: ...
 
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def audit(self) -> Audit: ...
+
     def close(self) -> None: ...
 
 
@@ -555,6 +562,12 @@ class Ports(Protocol):
 
     @property
     def notifier(self) -> Notifier: ...
+
+    @property
+    def log(self) -> PredictionLog: ...
+
+    @property
+    def spans(self) -> Spans: ...
 
     @property
     def ledger(self) -> Ledger: ...

@@ -10,6 +10,8 @@ from keepfit.records import ModelVersion
 
 REFERENCE_PATH = "reference/reference.parquet"  # artifact with the rows that stand for what the model was trained on
 PROFILE_PATH = "reference/profile.json"  # artifact with their profile
+INPUTS_PATH = "serving/inputs.json"  # artifact that says what to ask the model with; see `keepfit.inputs`
+CODE_PATH = "code"  # folder of artifacts with the project's Python files
 
 
 class Tag(StrEnum):

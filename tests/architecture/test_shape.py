@@ -37,6 +37,7 @@ EXIT_CODES = {
     "SchemaTooNew": 1,
     "LeaseHeld": 3,
     "LeaseLost": 3,
+    "Conflict": 1,
     "NotFound": 2,
 }
 
