@@ -64,6 +64,10 @@ class Spool(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Raises `Unavailable` when nothing can be written now; tried by really writing, but nothing that is read."""
+        ...
+
     def close(self) -> None:
         """Let go of the file; whoever drains takes it from there."""
         ...
