@@ -31,7 +31,9 @@ def pages() -> dict[str, str]:
     written = {
         "settings.md": _settings,
         "command-line.md": _command_line,
+        "http-api.md": _http,
         "cycle.md": _cycle,
+        "serving-records.md": _serving_records,
         "python.md": _python,
         "ports.md": _ports,
         "errors.md": _errors,
@@ -139,8 +141,9 @@ def _default(field: Any) -> str:
         return ""
     if isinstance(field.default, timedelta):
         seconds = field.default.total_seconds()
-        unit, size = next(each for each in (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if not seconds % each[1])
-        return f'`"{seconds / size if seconds else 0:.0f}{unit if seconds else "s"}"`'
+        units = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60))
+        unit, size = next((each for each in units if seconds and not seconds % each[1]), ("s", 1))
+        return f'`"{seconds / size:g}{unit}"`'
     return f"`{json.dumps(field.default)}`".replace("|", "\\|")
 
 
@@ -170,16 +173,21 @@ def _command_line() -> Iterator[str]:
     yield "| 3 | another runner holds the lease |"
     yield "| 130 | interrupted with Ctrl-C |"
     yield ""
-    group: Any = typer.main.get_command(app)
-    for name in ("", *group.commands):
-        command = group.commands[name] if name else group
-        context = click.Context(command, info_name=f"keepfit {name}".strip(), terminal_width=100, max_content_width=100)
+    for name, command in _commands("keepfit", typer.main.get_command(app)):
+        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
         yield f"## `{context.info_name}`"
         yield ""
         yield "```text"
         yield from (line.rstrip() for line in command.get_help(context).splitlines())
         yield "```"
         yield ""
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """A command and, one by one, those below it."""
+    yield name, command
+    for below, inner in getattr(command, "commands", {}).items():
+        yield from _commands(f"{name} {below}", inner)
 
 
 # --------------------------------------------------------------------------------------------------------------- records
@@ -195,7 +203,22 @@ def _cycle() -> Iterator[str]:
     yield "null."
     yield ""
     classes = _classes(Path(records.__file__))
-    order = ["Cycle", *(name for name in classes if name != "Cycle")]
+    yield from _records(classes, ["Cycle", *(name for name in classes if name != "Cycle")])
+
+
+def _serving_records() -> Iterator[str]:
+    from keepfit import live_records
+
+    yield "# Serving's records"
+    yield ""
+    yield "What the [HTTP API](http-api.md), `Project.live` and the ledger hold of a model in service. A number that is undefined"
+    yield "is null."
+    yield ""
+    classes = _classes(Path(live_records.__file__))
+    yield from _records(classes, list(classes))
+
+
+def _records(classes: dict[str, tuple[ast.ClassDef, list[str]]], order: list[str]) -> Iterator[str]:
     for name in order:
         node, source = classes[name]
         yield f"## {name}"
@@ -325,11 +348,147 @@ def _testing() -> Iterator[str]:
     yield ""
 
 
+# -------------------------------------------------------------------------------------------------------------- HTTP API
+
+
+def _http() -> Iterator[str]:
+    document, needs = _openapi()
+    schemas = document["components"]["schemas"]
+    yield "# HTTP API"
+    yield ""
+    yield "What `keepfit serve` answers, shown for a model that tells spam by a field `message`. A running server describes"
+    yield "itself at `/openapi.json`, and at `/docs` for people: a row's fields there are those of the version that answers then."
+    yield ""
+    yield "An error is a problem document (RFC 9457): [ProblemDocument](#problemdocument). Beside the statuses named below every"
+    yield "address may answer 400 (not HTTP, or a header twice that may be there once), 401 and 403 (key, scope, origin), 408 (too"
+    yield "slow), 421 (another host's name), 429 (too many requests), 431 (headers too large), 500 and 503, the last with"
+    yield "`Retry-After` where waiting helps. A key is sent as `X-API-Key`, or as `Authorization: Bearer`."
+    yield ""
+    yield "| address | scope | what it does |"
+    yield "|---|---|---|"
+    told = [(path, method, operation) for path, way in document["paths"].items() for method, operation in way.items()]
+    for path, method, operation in told:
+        yield f"| `{method.upper()} {path}` | {needs[path, method]} | {_cell(operation['summary'])} |"
+    yield ""
+    for path, method, operation in told:
+        yield from _operation(path, method, operation)
+    yield "## Documents"
+    yield ""
+    for name in sorted(schemas):
+        yield from _schema(name, schemas[name])
+
+
+def _openapi() -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+    """The document of a server with an example of a model, and the scope that each address asks for."""
+    from keepfit.inputs import Inputs
+    from keepfit.serve_settings import Serve
+    from keepfit.serving.app import build_app
+    from keepfit.serving.desk import Desk, Served
+    from keepfit.serving.endpoints import Endpoint
+    from keepfit.serving.plan import Placed
+    from keepfit.serving.schemas import Schema
+    from keepfit.settings import Column
+
+    settings: Any = Serve(authentication="required")
+    message = Column(type="text", max_null_share=0.0, min_length=2, max_length=2000)
+    inputs = Inputs(
+        task="classification",
+        target="label",
+        columns={"message": message},
+        classes=("ham", "spam"),
+        example={"message": "Are you free tomorrow?"},
+    )
+    nothing: Any = None  # neither a log nor a model is asked for a description
+    desk = Desk("sms-spam", nothing, settings)
+    loaded: Any = type("Loaded", (), {"inputs": inputs})()
+    placed = Placed(model="sms-spam-classifier", version="1", folder="")
+    desk.served = Served(placed=placed, loaded=loaded, schema=Schema(inputs, settings))
+    app = build_app(desk, nothing, settings, "sms-spam")
+    every = [endpoint for endpoint in app.router.routes if isinstance(endpoint, Endpoint)]
+    needs = {(each.path, each.method.lower()): _scope(each.needs) for each in every}
+    return app.openapi(), needs
+
+
+def _scope(needs: Any) -> str:
+    if not needs:
+        return "none"
+    return f"`{min(needs, key=lambda scope: (str(scope) == 'admin', str(scope)))}`"
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"## {method.upper()} {path}"
+    yield ""
+    yield f"{operation['summary']}."
+    yield ""
+    if not operation.get("description", "").startswith(operation["summary"]):
+        yield operation["description"]
+        yield ""
+    for parameter in operation.get("parameters", ()):
+        where = {"query": "query", "header": "header"}[parameter["in"]]
+        yield f"- `{parameter['name']}` ({where}, {_kind(parameter['schema'])}): {_cell(parameter.get('description', ''))}"
+    body = operation.get("requestBody")
+    if body:
+        kinds = ", ".join(f"{_kind(content['schema'])} as `{kind}`" for kind, content in body["content"].items())
+        yield f"- body{'' if body.get('required') else ', may be left out'}: {kinds}"
+    answer = operation["responses"]["200"].get("content", {})
+    kinds = ", ".join(f"{_kind(content['schema'])} as `{kind}`" for kind, content in answer.items() if content.get("schema"))
+    yield f"- answer: 200, {kinds}" if kinds else "- answer: 200"
+    usual = {"200", "400", "401", "403", "408", "421", "429", "431", "500", "503"}
+    others = [
+        f"{status} {each['description'].rstrip('.').lower()}"
+        for status, each in operation["responses"].items()
+        if status not in usual
+    ]
+    if others:
+        yield f"- otherwise: {'; '.join(others)}"
+    yield ""
+
+
+def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield f"### {name}"
+    yield ""
+    if schema.get("description"):
+        yield _cell(schema["description"])
+        yield ""
+    if "enum" in schema:
+        yield f"One of {', '.join(f'`{value}`' for value in schema['enum'])}."
+    elif "oneOf" in schema:
+        names = [name for form in schema["oneOf"] for name in form["properties"]]
+        yield f"An object with one of {', '.join(f'`{name}`' for name in names)}."
+    elif "properties" in schema:
+        yield "| field | type | meaning |"
+        yield "|---|---|---|"
+        required = schema.get("required", ())
+        for field, each in schema["properties"].items():
+            optional = "" if field in required else ", may be left out"
+            yield f"| `{field}` | {_kind(each)}{optional} | {_cell(each.get('description', ''))} |"
+    yield ""
+    for example in schema.get("examples", ())[:1]:
+        yield from ("```json", json.dumps(example, ensure_ascii=False, indent=1), "```", "")
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A JSON Schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_kind(each) for each in schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {_kind(schema['additionalProperties'])}"
+    return "time" if schema.get("format") == "date-time" else str(kind)
+
+
 # ----------------------------------------------------------------------------------------------------------------- ports
 
 
 def _ports() -> Iterator[str]:
-    from keepfit import ports
+    from keepfit import live_ports, ports
 
     yield "# Ports"
     yield ""
@@ -338,7 +497,16 @@ def _ports() -> Iterator[str]:
     yield "changes something finds what it did before it does it again: a stage may be run twice."
     yield ""
     classes = _classes(Path(ports.__file__))
-    order = ["Ports", *(name for name in classes if name != "Ports")]
+    yield from _protocols(classes, ["Ports", *(name for name in classes if name != "Ports")])
+    yield "# Ports of serving"
+    yield ""
+    yield "What serving needs beside them."
+    yield ""
+    classes = _classes(Path(live_ports.__file__))
+    yield from _protocols(classes, list(classes))
+
+
+def _protocols(classes: dict[str, tuple[ast.ClassDef, list[str]]], order: list[str]) -> Iterator[str]:
     for name in order:
         node, source = classes[name]
         yield f"## {name}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 
@@ -64,11 +64,14 @@ def run(
     only_resume: bool = False,
     watch: Watcher = lambda stage, cycle: None,
     told: Callable[[], None] = lambda: None,
+    noted: Sequence[str] = (),
+    waiting: str = "",
 ) -> Cycle:
     """Run one cycle from where it stands to its outcome, or to the end of the stage `until`.
 
     An unfinished cycle is resumed after its last checkpoint, whoever began it. The caller holds the lease. `told` is called when
-    there are alerts to send in the outbox.
+    there are alerts to send in the outbox. `noted` is what is to be said of a new cycle, and `waiting`, should it wait, what else
+    there is too little of.
 
     Raises:
         NotFound: `only_resume` is set and no cycle is unfinished.
@@ -79,7 +82,7 @@ def run(
     unfinished = ports.ledger.cycles.recent(config.project.name, 1, unfinished=True)
     if only_resume and not unfinished:
         raise NotFound("No cycle is unfinished, so there is nothing to resume. `keepfit run` starts one.")
-    cycle = unfinished[0] if unfinished else begin(ports, config, forced)
+    cycle = unfinished[0] if unfinished else replace(begin(ports, config, forced), notes=tuple(noted))
     if forced and not decided(cycle):
         cycle = replace(cycle, forced=True)
     if until is not None and _next(cycle) > NAMES.index(until):
@@ -88,7 +91,7 @@ def run(
         watch(stage.__name__, cycle)
         if cycle.stage is not None and cycle.provenance is None and provenance is not None:
             cycle = replace(cycle, provenance=provenance())
-        cycle = _step(stage, cycle, ports, config, told)
+        cycle = _step(stage, cycle, ports, config, told, waiting)
         if cycle.outcome is Outcome.WAITING:
             set_aside(cycle.duplicates, ports)
         if cycle.outcome is not None or stage.__name__ == until:
@@ -118,7 +121,7 @@ def _next(cycle: Cycle) -> int:
     return 0 if cycle.stage is None else NAMES.index(cycle.stage) + 1
 
 
-def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config, told: Callable[[], None]) -> Cycle:
+def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config, told: Callable[[], None], waiting: str) -> Cycle:
     """Run one stage and store what it found, before anything else happens."""
     name, began = stage.__name__, time.perf_counter()
     try:
@@ -126,6 +129,8 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config, told: Callab
         outcome, reason = (Outcome.PROMOTED, _promoted(cycle)) if name == NAMES[-1] else (None, "")
     except Stop as stop:
         cycle, outcome, reason = stop.cycle, stop.outcome, stop.reason
+        if outcome is Outcome.WAITING and waiting:
+            reason = f"{reason}; {waiting}"
     except LeaseHeld:
         raise
     except Exception as error:

@@ -1,8 +1,8 @@
 """Remembers that there was nothing to do, so that a cron line every minute costs a look at the folder and no more.
 
-The answer `waiting` depends on the settings, on what lies in the inbox and on the ledger. As long as none of them has changed by
-name, size or time of change, it is given again without opening anything. It is only remembered for a ledger in a file, with a
-champion and with every file settled; whatever else, the loop itself answers.
+The answer `waiting` depends on the settings, on what lies in the inbox, on the labels in the prediction log and on the ledger. As
+long as none of them has changed by name, size or time of change, it is given again without opening anything. It is only remembered
+for a ledger and a log in files, with a champion and with every file settled; whatever else, the loop itself answers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -40,11 +41,12 @@ def recall(config: Config, folder: Path) -> Cycle | None:
         return None
 
 
-def remember(cycle: Cycle, arrivals: list[Arrival], config: Config, folder: Path) -> None:
-    """Keep a waiting cycle, once the ledger is closed. Nothing depends on it, so nothing is said when it cannot be kept."""
+def remember(cycle: Cycle, arrivals: list[Arrival], before: str | None, config: Config, folder: Path) -> None:
+    """Keep a waiting cycle, once the ledger is closed. `before` is the `glance` from before it began: what came meanwhile it may
+    not have seen. Nothing depends on it, so nothing is said when it cannot be kept."""
     key = _key(config)
-    lasting = cycle.outcome is Outcome.WAITING and not cycle.duplicates and cycle.finished_at is not None
-    if key is None or not lasting or not all(arrival.settled for arrival in arrivals):
+    lasting = cycle.outcome is Outcome.WAITING and not (cycle.duplicates or cycle.notes) and cycle.finished_at is not None
+    if key is None or not lasting or not all(arrival.settled for arrival in arrivals) or before != glance(config):
         return
     kept = {
         "key": key,
@@ -59,22 +61,69 @@ def remember(cycle: Cycle, arrivals: list[Arrival], config: Config, folder: Path
         temporary.replace(folder / NAME)
 
 
+def takes_in(config: Config) -> bool:
+    """Whether there may be labels to take into the loop: the log or its spool is there, or lies where a look is not cheap."""
+    log = config.serve.log
+    return log.intake and (_is_remote(log.url) or any(config.path(place).exists() for place in (log.url, log.spool)))
+
+
+def glance(config: Config) -> str | None:
+    """Hash of what has come to the inbox and of the labels in the log; None where that cannot be seen from outside.
+
+    A file of the log never changes under its name. Spools that a worker still writes to are left out: they will be segments soon.
+    """
+    log = config.serve.log
+    if log.intake and _is_remote(log.url):
+        return None
+    digest = hashlib.sha256()
+    for path in _below(config.path(config.data.inbox)):
+        digest.update(f"{path} {_seen(Path(path))}\n".encode(errors="surrogateescape"))
+    if log.intake:
+        orphans = (path for path in _below(config.path(log.spool)) if _is_let_go(path))
+        for path in (*_below(config.path(log.url) / "labels"), *orphans):
+            digest.update(f"{path}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
 def _key(config: Config) -> str | None:
     """Hash of all that the answer depends on; None where that cannot be seen from outside."""
-    url = config.url(config.ledger.url)
-    if not url.startswith("sqlite:///"):
+    url, arrived = config.url(config.ledger.url), glance(config)
+    if not url.startswith("sqlite:///") or arrived is None:
         return None
-    digest = hashlib.sha256(config.fingerprint().encode())
+    digest = hashlib.sha256(f"{config.fingerprint()} {arrived}".encode())
     database = Path(url.removeprefix("sqlite:///"))
     for path in (database, database.with_name(database.name + "-wal")):
         digest.update(_seen(path).encode())
-    inbox = config.path(config.data.inbox)
-    for parent, folders, names in os.walk(inbox):
-        folders.sort()
-        digest.update(f"{parent}\n".encode(errors="surrogateescape"))
-        for name in sorted(names):
-            digest.update(f"{name} {_seen(Path(parent, name))}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _is_remote(url: str) -> bool:
+    return "://" in url
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """The paths of all files below a folder, and of the folders, in order."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield parent
+        yield from (os.path.join(parent, name) for name in sorted(names))  # noqa: PTH118 - a Path for each takes long
+
+
+def _is_let_go(path: str) -> bool:
+    """Whether nobody writes to a spool any more: a worker holds its file's lock as long as it does, and death lets go of it."""
+    import fcntl
+
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def _seen(path: Path) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from keepfit.live_records import AuditEntry, Document
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 # The log's own columns. What was asked stands in columns of their own, named INPUT + field.
@@ -60,7 +62,8 @@ class Spool(Protocol):
     def write(self, rows: Sequence[Logged | Shadowed | Labelled]) -> None:
         """Write all in one go; when this returns they survive the death of this process.
 
-        Raises `Unavailable` when they cannot be written (a full disk); then none of them is in the log.
+        Raises `Unavailable` when they cannot be written (a full disk); then none of them is in the log. To be called without rows
+        about every second: then the rows of a worker that nobody asks anything reach the log too.
         """
         ...
 
@@ -82,10 +85,18 @@ class PredictionLog(Protocol):
         ...
 
     def rows(
-        self, since: datetime | None = None, until: datetime | None = None, *, labelled: bool | None = None, inputs: bool = True
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        labelled: bool | None = None,
+        inputs: bool = True,
+        shadow: str | None = None,
     ) -> pl.DataFrame:
-        """One row a request, by time, with the columns above and an INPUT column for every field (unless `inputs` is False);
-        the last label wins, null without one. `labelled`: only rows with a label, or without. Raises `Unavailable`."""
+        """One row a request of this time (from `since` on, before `until`), by time, with the columns above and an INPUT column for
+        every field (unless `inputs` is False); the last label wins, null without one. Answers and labels are numbers where all
+        of them are, else text. `labelled`: only rows with a label, or without. `shadow`: this version's silent answers; without
+        it, where several answered silently, those that were written last. Raises `Unavailable`."""
         ...
 
     def add_labels(self, labels: pl.DataFrame, source: str) -> int:
@@ -138,4 +149,37 @@ class Audit(Protocol):
 
     def recent(self, project: str, limit: int = 50) -> Sequence[AuditEntry]:
         """The latest, newest first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelved:
+    """A model version as the registry knows it."""
+
+    model: str  # registered name
+    version: str
+    mark: str  # differs where its files may differ
+    content_hash: str | None  # None: it was made by something else than keepfit
+    run: str  # the run that made it, empty where none is known
+
+
+class Shelf(Protocol):
+    """Where model versions lie, for whoever serves them; nothing is loaded."""
+
+    def pointed(self, alias: str) -> Shelved | None:
+        """The version that an alias points to; None where there is no such alias. Raises `NotFound` where there is no model of
+        the name at all, `Unavailable`."""
+        ...
+
+    def newest(self) -> Shelved | None:
+        """The version that was registered last. Raises `Unavailable`."""
+        ...
+
+    def version(self, number: str) -> Shelved:
+        """One version. Raises `NotFound`, `Unavailable`."""
+        ...
+
+    def fetch(self, shelved: Shelved, folder: Path) -> None:
+        """Copy its files into an empty folder: the model below model/, and those of `keepfit.versions.INPUTS_PATH` and CODE_PATH
+        where it has them. Raises `NotFound`, `Unavailable`."""
         ...

@@ -12,6 +12,7 @@ from keepfit.clock import SystemClock
 from keepfit.config import Config
 from keepfit.errors import ConfigError, DataError, ModelRefused
 from keepfit.lease import HeldLease
+from keepfit.live_ports import PredictionLog, Shelf, Spans, Spool
 from keepfit.ports import (
     Checker,
     Clock,
@@ -19,7 +20,9 @@ from keepfit.ports import (
     Inbox,
     Ledger,
     Metric,
+    ModelFormat,
     Notifier,
+    ProjectCode,
     References,
     Registry,
     Releaser,
@@ -30,6 +33,7 @@ from keepfit.ports import (
 from keepfit.records import Lease
 
 if TYPE_CHECKING:
+    from keepfit.adapters.prediction_log.places import Place
     from keepfit.adapters.project_code import FolderCode
 
 STATE = ".keepfit"  # folder of the embedded defaults
@@ -119,19 +123,25 @@ class OpenedPorts:
         return self.code.call("train", features, target)
 
     @cached_property
-    def registry(self) -> Registry:
+    def model_formats(self) -> tuple[ModelFormat, ...]:
+        """The ways in which models are stored here, with the classes that the user trusts."""
         from keepfit.adapters.lightgbm_models import LightgbmModels
-        from keepfit.adapters.mlflow_registry import MlflowRegistry
         from keepfit.adapters.skops_models import SkopsModels
         from keepfit.steps import TYPES
 
-        tracking, name = self.config.tracking, self.config.project.name
         self._load_trusted()
+        return LightgbmModels(), SkopsModels((*TYPES, *self.config.tracking.trusted_types))
+
+    @cached_property
+    def registry(self) -> Registry:
+        from keepfit.adapters.mlflow_registry import MlflowRegistry
+
+        tracking, name = self.config.tracking, self.config.project.name
         return MlflowRegistry(
             self._tracking_url,
             tracking.experiment or name,
             tracking.model or name,
-            (LightgbmModels(), SkopsModels((*TYPES, *tracking.trusted_types))),
+            self.model_formats,
             alias=self.config.promote.alias,
             run_name=tracking.training_run,
             artifacts=self._artifacts,
@@ -147,6 +157,12 @@ class OpenedPorts:
         return MlflowReferences(self._tracking_url, self.config.tracking.model or self.config.project.name)
 
     @cached_property
+    def shelf(self) -> Shelf:
+        from keepfit.adapters.mlflow_registry import MlflowShelf
+
+        return MlflowShelf(self._tracking_url, self.config.tracking.model or self.config.project.name)
+
+    @cached_property
     def notifier(self) -> Notifier:
         from keepfit.adapters.alert_receivers import AlertReceivers
 
@@ -160,6 +176,32 @@ class OpenedPorts:
         tracking = self.config.tracking
         experiment = tracking.experiment or self.config.project.name
         return MlflowTracker(self._tracking_url, experiment, artifacts=self._artifacts)
+
+    @cached_property
+    def log(self) -> PredictionLog:
+        from keepfit.adapters.prediction_log.log import ParquetLog
+
+        settings = self.config.serve.log
+        return ParquetLog(self._log_place, self.config.path(settings.spool), self.config.project.name, settings)
+
+    @cached_property
+    def spans(self) -> Spans:
+        from keepfit.adapters.prediction_log.spans import ParquetSpans
+
+        return ParquetSpans(self._log_place)
+
+    def open_spool(self, worker: str) -> Spool:
+        """Where the worker of this name writes down its answers. Raises `ConfigError` without a key for fields to be hashed."""
+        from keepfit.adapters.prediction_log.spool import FileSpool
+
+        settings = self.config.serve.log
+        return FileSpool(self.config.path(settings.spool), worker, settings, os.environ)
+
+    @cached_property
+    def _log_place(self) -> Place:
+        from keepfit.adapters.prediction_log.places import place_at
+
+        return place_at(self.config.serve.log.url, self.config.root)
 
     @property
     def _artifacts(self) -> Path | None:
@@ -228,6 +270,13 @@ class OpenedPorts:
         """Close the ledger; it is opened again when it is used again."""
         if "ledger" in self.__dict__ and "ledger" not in self.given:
             self.__dict__.pop("ledger").close()
+
+
+def code_of_version(folder: Path, prepare: str) -> ProjectCode:
+    """The project's code as it was kept with a model version, `folder` holding its files. Raises `ConfigError`, `UserCodeError`."""
+    from keepfit.adapters.project_code import kept_code
+
+    return kept_code(folder, {"prepare": prepare})
 
 
 def is_missing_file(url: str) -> bool:

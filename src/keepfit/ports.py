@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keepfit.live_ports import Audit, Documents, PredictionLog, Spans
+from keepfit.live_ports import Audit, Documents, PredictionLog, Shelf, Spans
 from keepfit.records import (
     Alert,
     Batch,
@@ -299,6 +299,7 @@ class Registration:
     profile: Callable[[Model], str] | None = (
         None  # the text at `keepfit.versions.PROFILE_PATH`, from the model as it will be loaded
     )
+    inputs: Callable[[Model], str] | None = None  # likewise the text at `keepfit.versions.INPUTS_PATH`
 
 
 class Registry(Protocol):
@@ -568,6 +569,9 @@ class Ports(Protocol):
 
     @property
     def spans(self) -> Spans: ...
+
+    @property
+    def shelf(self) -> Shelf: ...
 
     @property
     def ledger(self) -> Ledger: ...

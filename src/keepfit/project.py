@@ -9,10 +9,15 @@ print(project.explain(cycle.id))
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepfit import config as settings
 from keepfit.clock import SystemClock
@@ -20,12 +25,22 @@ from keepfit.config import Config
 from keepfit.courier import PENDING, Courier, deliver, try_out
 from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
-from keepfit.errors import ConfigError, LeaseHeld, NotFound
-from keepfit.idle import recall, remember
+from keepfit.errors import ConfigError, KeepfitError, LeaseHeld, NotFound
+from keepfit.idle import glance, recall, remember, takes_in
 from keepfit.lease import held, is_running
+from keepfit.live_records import ApiKey, AuditEntry, Scope
 from keepfit.opened_ports import SCRATCH, STATE, OpenedPorts, is_missing_file
 from keepfit.ports import Clock
 from keepfit.records import BatchState, Cycle, Delivery, JournalEntry, Outcome, Place, Promotion
+
+if TYPE_CHECKING:
+    from keepfit.live import Live
+    from keepfit.live.exporting import Exported
+    from keepfit.live.labels import Feedback
+    from keepfit.verbs.traffic import Pace, Traffic
+
+
+PERSON = "command line"  # who acts where nobody else is named, for the audit
 
 
 def open(folder: str | Path = ".", *, flags: Mapping[str, Any] | None = None, clock: Clock | None = None, **ports: Any) -> Project:
@@ -118,10 +133,12 @@ class Project:
         idle = recall(self.config, self._state) if plain else None
         if idle is not None:
             return idle
+        before = glance(self.config) if plain else None
         from keepfit.provenance import provenance
 
         with self._telling() as courier, self._alone():
             courier.start()  # what earlier runs could not send
+            noted, waiting = ((), "") if resume else self._take_in(forced=force)
             cycle = run_cycle(
                 self.ports,
                 self.config,
@@ -131,12 +148,25 @@ class Project:
                 only_resume=resume,
                 watch=watch,
                 told=courier.start,
+                noted=noted,
+                waiting=waiting,
             )
         if plain and cycle.outcome is Outcome.WAITING and courier.done and self.journal(1):
             arrivals = list(self.ports.inbox.list(Place.INBOX))
             self.ports.close()  # so that the ledger's file is at rest
-            remember(cycle, arrivals, self.config, self._state)
+            remember(cycle, arrivals, before, self.config, self._state)
         return cycle
+
+    def _take_in(self, *, forced: bool) -> tuple[tuple[str, ...], str]:
+        """Write labelled rows of the log into the inbox, where there is a log and a new cycle is about to begin. Returns what is to
+        be noted, and what there is too little of."""
+        there = self.config.serve.log.intake and ("log" in self.ports.given or takes_in(self.config))
+        if not there or self.ports.ledger.cycles.recent(self.config.project.name, 1, unfinished=True):
+            return (), ""
+        from keepfit.live.intake import take_in
+
+        intake = take_in(self.ports, self.config, forced=forced)
+        return intake.notes, intake.waiting
 
     def _for_rehearsal(self) -> OpenedPorts:
         """The ports, with empty ones in memory for databases that are not there yet: a dry run makes none."""
@@ -241,25 +271,125 @@ class Project:
         with self._telling(), self._alone():
             return register(loaded, path.name, file_hash(path), self.ports, self.config)
 
-    def promote(self, version: str, reason: str) -> Promotion:
-        """Point the alias to a version by hand, through the journal. Raises `NotFound`, `AliasMoved`."""
+    def promote(self, version: str, reason: str, *, actor: str = PERSON, address: str = "", here: bool = False) -> Promotion:
+        """Point the alias to a version by hand, through the journal. Raises `NotFound`, `AliasMoved`.
+
+        Args:
+            actor: who does it, for the audit; `address` is where the request came from.
+            here: do it in this process, and leave it to the caller to tell people. Otherwise the office of a server that runs on
+                this project does it, which is quicker.
+        """
         from keepfit.promotion import promote_by_hand
 
-        with self._telling(), self._alone():
-            return promote_by_hand(version, reason, self.ports, self.config)
+        act = AuditEntry(at=self.ports.clock.now(), actor=actor, act="promote", detail=f"version {version}", address=address)
+        return self._move(
+            act, here, lambda: promote_by_hand(version, reason, self.ports, self.config), version=version, reason=reason
+        )
 
-    def rollback(self, reason: str) -> Promotion:
-        """Point the alias back to the version before the last promotion. Raises `NotFound` when there was none."""
+    def rollback(self, reason: str, *, actor: str = PERSON, address: str = "", here: bool = False) -> Promotion:
+        """Point the alias back to the version before the last promotion. Raises `NotFound` when there was none.
+
+        For `actor`, `address` and `here` see `promote`.
+        """
         from keepfit.promotion import roll_back
 
+        act = AuditEntry(at=self.ports.clock.now(), actor=actor, act="rollback", detail=reason, address=address)
+        return self._move(act, here, lambda: roll_back(reason, self.ports, self.config), reason=reason)
+
+    def _move(self, act: AuditEntry, here: bool, move: Callable[[], Promotion], **told: str) -> Promotion:
+        """Have the alias moved by a server's office, or do it, and write down who did."""
+        from keepfit.codec import loads
+        from keepfit.live.servers import ask_running
+
+        if not here and not self.ports.given:
+            answer = ask_running(self.config.root, act.act, actor=act.actor, address=act.address, **told)
+            if answer is not None:
+                return loads(Promotion, json.dumps(answer[0]))
+        audit, project = self.ports.ledger.audit, self.config.project.name
+        with contextlib.nullcontext() if here else self._telling():
+            try:
+                with self._alone():
+                    audit.record(project, act)  # first: it may tell of an act of which nothing came, and leaves none out
+                    return move()
+            except KeepfitError as error:
+                with contextlib.suppress(KeepfitError):  # the ledger may be what is away
+                    audit.record(project, replace(act, outcome=f"refused: {error}"))
+                raise
+
+    def keys(self) -> list[ApiKey]:
+        """The API keys, the oldest first, as far as they are kept: their hashes."""
+        from keepfit.live.keys import keys
+
+        return list(keys(self.ports, self.config))
+
+    def add_key(self, name: str, scopes: Iterable[Scope | str]) -> str:
+        """Make an API key that allows this; returns it, the only time that it is known. Raises `ConfigError`, `Conflict`."""
+        from keepfit.live.keys import add_key
+
+        return add_key(name, scopes, self.ports, self.config)
+
+    def revoke_key(self, name: str) -> None:
+        """Make an API key worthless. Raises `NotFound`."""
+        from keepfit.live.keys import revoke_key
+
+        revoke_key(name, self.ports, self.config)
+
+    def feedback(self, file: str | Path) -> Feedback:
+        """Put the labels of a file (request_id, label and, where known, labelled_at) into the prediction log.
+
+        Raises `NotFound`, `Unavailable`, and `DataError` for a label that no answer can have; nothing is added then.
+        """
+        from keepfit.live.labels import add_labels
+
+        return add_labels(Path(file), self.ports, self.config)
+
+    def export(
+        self,
+        out: str | Path | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        labelled: bool | None = None,
+    ) -> Exported:
+        """Write the prediction log, from `since` and before `until`, into one CSV or Parquet file: data/logs/predictions.csv in the
+        project's folder unless another is named. `labelled`: only what has a label, or only what has none."""
+        from keepfit.live.exporting import DEFAULT, export
+
+        place = self.config.path(DEFAULT) if out is None else Path(out)
+        return export(place, since, until, labelled, self.ports, self.config)
+
+    @cached_property
+    def live(self) -> Live:
+        """The models in service: performance, drift, comparison, routing and probation."""
+        from keepfit.live import Live
+
+        return Live(self.ports, self.config, self._alone_and_telling)
+
+    @contextlib.contextmanager
+    def _alone_and_telling(self) -> Iterator[None]:
         with self._telling(), self._alone():
-            return roll_back(reason, self.ports, self.config)
+            yield
 
     def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:
         """Write made-up days into the inbox by the project's own generator; returns the files' names."""
         from keepfit.verbs.simulation import simulate
 
         return simulate(start, days, options or {}, self.ports.generator, self.config)
+
+    def send_traffic(
+        self,
+        url: str,
+        start: str | None = None,
+        days: int = 1,
+        options: Mapping[str, Any] | None = None,
+        pace: Pace | None = None,
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> Traffic:
+        """Ask a running API what the generator makes up for these days, and give labels back. The key is KEEPFIT_API_KEY."""
+        from keepfit.verbs.traffic import Pace, send
+
+        key = os.environ.get("KEEPFIT_API_KEY")
+        return send(url, start, days, options or {}, pace or Pace(), key, self.ports.generator, self.config, tell)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
         """Check that everything a cycle needs is there: (what, whether it is well, in words)."""

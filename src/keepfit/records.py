@@ -449,7 +449,7 @@ class Cycle:
     released: str | None = None  # what the release stage did; None: not reached
     archived: tuple[str, ...] = ()  # ids of the batches moved to the archive
     provenance: Provenance | None = None
-    notes: tuple[str, ...] = ()  # what went wrong without stopping it, such as a report that could not be written
+    notes: tuple[str, ...] = ()  # what else is to be known: labels that came in from the log; a report that could not be written
     timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
 
 

@@ -31,6 +31,10 @@ CHANGES = {  # port -> methods that change something; `leases.renew` is left out
     "cycles": {"save"},
     "journal": {"intend", "settle", "note"},
     "outbox": {"put"},
+    "documents": {"put"},
+    "audit": {"record"},
+    "log": {"drain", "add_labels", "tidy"},
+    "spans": {"take"},
 }
 MLFLOW = ("create_", "delete_", "finalize_", "log_", "set_", "update_")
 
@@ -90,7 +94,7 @@ class Effects:
     def _watch_ports(self) -> None:
         from keepfit.project import OpenedPorts
 
-        for name in ("inbox", "store", "tracker", "registry", "releaser", "ledger"):
+        for name in ("inbox", "store", "tracker", "registry", "releaser", "log", "spans", "ledger"):
             opened = OpenedPorts.__dict__[name].func
             watched = cached_property(lambda ports, name=name, opened=opened: Watched(name, opened(ports), self))
             watched.__set_name__(OpenedPorts, name)

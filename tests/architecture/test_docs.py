@@ -36,6 +36,22 @@ COMMANDS: Any = typer.main.get_command(app)
 TEXTS = (".py", ".md", ".toml", ".yml", ".yaml", ".lock", ".txt", "")
 
 
+def commands(name: str, command: Any) -> dict[str, Any]:
+    """A command and all below it, by their names as they are typed."""
+    found = {name: command}
+    for below, inner in getattr(command, "commands", {}).items():
+        found |= commands(f"{name} {below}", inner)
+    return found
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that is meant by `keepfit WORDS`, None where there is no such verb, and what is left of the words."""
+    command, rest = COMMANDS, list(words)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    return (None if command is COMMANDS else command), rest
+
+
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -104,8 +120,8 @@ def test_every_setting_is_in_the_reference() -> None:
 
 def test_every_verb_and_flag_is_in_the_reference() -> None:
     page = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
-    for verb, command in COMMANDS.commands.items():
-        part = page.partition(f"\n## `keepfit {verb}`\n")[2].partition("\n## ")[0]
+    for verb, command in commands("keepfit", COMMANDS).items():
+        part = page.partition(f"\n## `{verb}`\n")[2].partition("\n## ")[0]
         assert part, verb
         for parameter in command.params:
             assert all(flag in part for flag in parameter.opts if flag.startswith("-")), (verb, parameter.name)
@@ -189,18 +205,18 @@ def keepfit_lines() -> list[Any]:
 
 @pytest.mark.parametrize("line", keepfit_lines())
 def test_commands_in_the_documentation_are_understood(line: str) -> None:
-    _, verb, *arguments = shlex.split(line.partition(" >")[0], comments=True)
-    command = COMMANDS.commands[verb]
-    command.make_context(f"keepfit {verb}", arguments)  # raises for a flag that does not exist or an argument too many
+    command, arguments = command_of(shlex.split(line.partition(" >")[0], comments=True)[1:])
+    assert command is not None, "there is no such verb"
+    command.make_context(line, arguments)  # raises for a flag that does not exist or an argument too many
 
 
 def test_inline_commands_name_verbs_and_flags_that_exist() -> None:
     wrong = []
     for page in PAGES:
         for verb, rest in re.findall(r"`keepfit ([a-z]+)([^`]*)`", page.read_text(encoding="utf-8")):
-            command = COMMANDS.commands.get(verb)
+            command, words = command_of([verb, *rest.split()])
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"} if command else set()
-            if command is None or not {word for word in rest.split() if word.startswith("-")} <= known:
+            if command is None or not {word for word in words if word.startswith("-")} <= known:
                 wrong.append(f"{named(page)}: keepfit {verb}{rest}")
     assert not wrong
 

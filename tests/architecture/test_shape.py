@@ -97,8 +97,11 @@ def test_the_public_names_are_these() -> None:
 def test_the_names_for_other_peoples_adapters_are_these() -> None:
     assert sorted(keepfit.testing.__all__) == [
         "LedgerContract",
+        "LogContract",
         "MemoryLedger",
+        "MemoryLog",
         "MemoryRegistry",
+        "MemorySpans",
         "MemoryTracker",
         "ReferencesContract",
         "RegistryContract",
@@ -109,7 +112,7 @@ def test_the_names_for_other_peoples_adapters_are_these() -> None:
 
 def test_the_verbs_are_methods_of_a_project() -> None:
     verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    elsewhere = {"init", "demo", "config", "drift"}  # those need no project, or are its attribute
+    elsewhere = {"init", "demo", "config", "drift", "serve"}  # those need no project, or are its attribute
     assert verbs - elsewhere <= {name for name, _ in inspect.getmembers(keepfit.Project, inspect.isfunction)}
 
 

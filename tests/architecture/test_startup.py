@@ -132,3 +132,18 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(name: str, request: pytest
         packages, said = loaded(project, "run", "--project", str(project))
         assert said.startswith("waiting: 0 of 1 new batches"), said
         assert not packages & HEAVY
+
+
+def test_a_wait_for_labels_is_remembered_and_loads_nothing_heavy(serving: Path) -> None:
+    log = serving / ".keepfit" / "log" / "labels"
+    log.mkdir(parents=True)
+    try:
+        packages, said = loaded(serving, "run", "--project", str(serving))
+        assert said.endswith("; 0 of 100 newly labelled predictions\n"), said
+        assert "polars" in packages, "whoever reads the log loads it, or this test sees nothing"
+        packages, again = loaded(serving, "run", "--project", str(serving))
+        assert again == said
+        assert not packages & (HEAVY | DATABASE)
+    finally:
+        log.rmdir()
+        log.parent.rmdir()

@@ -88,6 +88,10 @@ class Runners(RuleBasedStateMachine):
         saved = (trained if trains else cycle)(id, outcome=outcome, started_at=at, batches=tuple(known))
         self.refused_unless_current(lease, self.both(lambda ledger: ledger.cycles.save(saved, lease)))
 
+    @rule(revision=st.integers(0, 3), text=st.sampled_from(["1", "[2]", "{"]))
+    def put_document(self, revision: int, text: str) -> None:
+        self.both(lambda ledger: ledger.documents.put(PROJECT, "keys", text, revision))
+
     def refused_unless_current(self, lease: Lease, answer: Any, quiet: bool = False) -> None:
         lost = isinstance(answer, tuple) and answer[0] is LeaseLost
         if lease.fence < len(self.leases):

@@ -26,7 +26,7 @@ from keepfit.errors import ConfigError, ModelRefused, Unavailable
 from keepfit.ports import References, Registry, Tracker
 from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
 from keepfit.testing.registry_contract import ReferencesContract, RegistryContract, TrackerContract, classifier, registration, rows
-from keepfit.versions import PROFILE_PATH, Tag
+from keepfit.versions import INPUTS_PATH, PROFILE_PATH, Tag
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow on SQLAlchemy 2.1
 
@@ -150,7 +150,7 @@ def client(database: str) -> Any:
 
 def test_all_of_a_registration_is_in_mlflow(database: str, client: Any, tmp_path: Path) -> None:
     files = {"code/features.py": "x = 1\n"}
-    whole = registration("c1", files=files, profile=lambda model: "{}")
+    whole = registration("c1", files=files, profile=lambda model: "{}", inputs=lambda model: type(model).__name__)
     made = open_mlflow(database, tmp_path / "art").register(whole)
     run = client.get_run(made.run_id)
     assert run.info.run_name == "ModelRetraining"
@@ -159,6 +159,7 @@ def test_all_of_a_registration_is_in_mlflow(database: str, client: Any, tmp_path
     assert run.data.metrics == {"f1": 0.5}
     folder = Path(client.download_artifacts(made.run_id, ""))
     assert (folder / "code/features.py").read_text() == "x = 1\n"
+    assert (folder / INPUTS_PATH).read_text() == "FittedModel"
     version = client.get_model_version(NAME, "1")
     assert pl.read_parquet(folder / version.tags[Tag.REFERENCE]).height == len(rows())
     assert version.tags[Tag.PROFILE] == PROFILE_PATH

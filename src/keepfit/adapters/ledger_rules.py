@@ -3,11 +3,12 @@ the words of a refusal."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keepfit.codec import time_text
-from keepfit.errors import LeaseHeld, LeaseLost
+from keepfit.errors import Conflict, LeaseHeld, LeaseLost
 from keepfit.records import Batch, Cycle, Delivery, Lease, Outcome, Training
 
 if TYPE_CHECKING:
@@ -72,6 +73,23 @@ def check_delivery(delivery: Delivery) -> None:
     """Raises `ValueError` for an unknown status."""
     if delivery.status not in DELIVERY:
         raise ValueError(f"{delivery.status!r} is not one of {', '.join(DELIVERY)}")
+
+
+def check_document(text: str, revision: int) -> None:
+    """Raises `ValueError` for a text that is not JSON or not Unicode, and for a number that no document can have."""
+    if revision < 0:
+        raise ValueError(f"{revision} is no document's revision: expected 0, where there is none yet, or more")
+    json.loads(text)
+    text.encode()
+
+
+def document_changed(project: str, key: str, revision: int) -> Conflict:
+    """The refusal to store in place of what is not there any more."""
+    wanted = "not to be there yet" if revision == 0 else f"to be in its revision {revision}"
+    return Conflict(
+        f"Somebody else has changed {key!r} of {project} meanwhile: it was expected {wanted}. "
+        "Look at it again, and repeat what you wanted if it still holds."
+    )
 
 
 def lease_held(lease: Lease) -> LeaseHeld:

@@ -57,13 +57,22 @@ MIGRATIONS: tuple[Migration, ...] = (
         "create index keepfit_alerts_by_event on keepfit_alerts (project, event, subject, number)",
         "create index keepfit_alerts_pending on keepfit_alerts (project, receiver, number) where status = 'pending'",
     ),
+    (
+        """create table keepfit_documents (
+            project {text} not null, key {text} not null, revision bigint not null, text text not null,
+            primary key (project, key))""",
+        """create table keepfit_audit (
+            number {number}, project {text} not null, at {text} not null, actor {text} not null, act {text} not null,
+            entry text not null)""",
+        "create index keepfit_audit_by_number on keepfit_audit (project, number)",
+    ),
 )
 
 _metadata = MetaData()
 
 
 def _table(name: str, *columns: str, keys: tuple[str, ...]) -> Table:
-    integers = {"fence", "size", "row_count"}
+    integers = {"fence", "size", "row_count", "revision"}
     return Table(
         f"keepfit_{name}",
         _metadata,
@@ -97,6 +106,13 @@ alerts = Table(
     *(Column(key, String) for key in ("project", "key", "receiver", "event", "subject", "status")),
     Column("attempts", BigInteger),
     *(Column(key, String) for key in ("not_before", "claimed_until", "sent_at", "reason", "alert")),
+)
+documents = _table("documents", "project", "key", "revision", "text", keys=("project", "key"))
+audit = Table(
+    "keepfit_audit",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    *(Column(key, String) for key in ("project", "at", "actor", "act", "entry")),
 )
 schema = Table("keepfit_schema", MetaData(), Column("version", Integer))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keepfit.adapters.ledger_audit import SqlAudit
 from keepfit.adapters.ledger_batches import SqlBatches
 from keepfit.adapters.ledger_cycles import SqlCycles
 from keepfit.adapters.ledger_database import Database
+from keepfit.adapters.ledger_documents import SqlDocuments
 from keepfit.adapters.ledger_journal import SqlJournal
 from keepfit.adapters.ledger_leases import SqlLeases
 from keepfit.adapters.ledger_outbox import SqlOutbox
@@ -26,6 +28,8 @@ class SqlLedger:
         self.batches = SqlBatches(database)
         self.journal = SqlJournal(database)
         self.outbox = SqlOutbox(database)
+        self.documents = SqlDocuments(database)
+        self.audit = SqlAudit(database)
 
     def close(self) -> None:
         """Give the connections back."""

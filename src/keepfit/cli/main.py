@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from keepfit.cli import alerting, drifting, inspecting, models, monitoring, running, starting
+from keepfit.cli import alerting, data, drifting, feedback, inspecting, keys, models, monitoring, running, serving, starting
 
 # Neither keepfit nor a library it uses reports to anybody.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -38,6 +38,10 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(starting.simulate)
 app.command()(drifting.drift)
+app.command()(serving.serve)
+app.command()(feedback.feedback)
+app.add_typer(data.app, name="data")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback(invoke_without_command=True)

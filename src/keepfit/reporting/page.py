@@ -56,7 +56,7 @@ def cycle_page(
         ("performance", "Performance", performance(cycle, earlier)),
         ("challenger", "The challenger", sections.challenger(cycle)),
         ("data", "Data", sections.data(cycle.validation) if cycle.validation else None),
-        ("notes", "What went wrong on the way", sections.notes(cycle)),
+        ("notes", "Remarks", sections.notes(cycle)),
     ]
     about = joined(name(project), " · ", moment(cycle.started_at))
     top = _top(about, of_cycle(cycle), decision, _tiles(_facts(cycle)))

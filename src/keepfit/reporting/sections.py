@@ -72,7 +72,7 @@ def data(validation: Validation) -> Html:
 
 
 def notes(cycle: Cycle) -> Html | None:
-    """What went wrong without stopping the cycle; None where nothing did."""
+    """What else is to be known of the cycle; None where there is nothing."""
     told = within((element("li", note) for note in cycle.notes), 10, 10_000)
     return element("ul", *told, class_="findings") if told else None
 

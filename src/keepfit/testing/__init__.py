@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keepfit.testing.clock import SetClock as SetClock
     from keepfit.testing.ledger_contract import LedgerContract as LedgerContract
+    from keepfit.testing.log_contract import LogContract as LogContract
     from keepfit.testing.memory_ledger import MemoryLedger as MemoryLedger
+    from keepfit.testing.memory_log import MemoryLog as MemoryLog
+    from keepfit.testing.memory_log import MemorySpans as MemorySpans
     from keepfit.testing.memory_registry import MemoryRegistry as MemoryRegistry
     from keepfit.testing.memory_registry import MemoryTracker as MemoryTracker
     from keepfit.testing.registry_contract import ReferencesContract as ReferencesContract
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LedgerContract",
+    "LogContract",
     "MemoryLedger",
+    "MemoryLog",
     "MemoryRegistry",
+    "MemorySpans",
     "MemoryTracker",
     "ReferencesContract",
     "RegistryContract",
@@ -35,7 +41,10 @@ __all__ = [
 
 _HOMES = {  # loaded when first used: the contract needs pytest, the rest does not
     "LedgerContract": "keepfit.testing.ledger_contract",
+    "LogContract": "keepfit.testing.log_contract",
     "MemoryLedger": "keepfit.testing.memory_ledger",
+    "MemoryLog": "keepfit.testing.memory_log",
+    "MemorySpans": "keepfit.testing.memory_log",
     "MemoryRegistry": "keepfit.testing.memory_registry",
     "MemoryTracker": "keepfit.testing.memory_registry",
     "ReferencesContract": "keepfit.testing.registry_contract",

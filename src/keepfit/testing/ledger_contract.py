@@ -29,6 +29,7 @@ from keepfit.records import (
 )
 from keepfit.testing.clock import SetClock
 from keepfit.testing.outbox_contract import OutboxContract
+from keepfit.testing.shared_state_contract import SharedStateContract
 
 if TYPE_CHECKING:
     from keepfit.ports import Ledger
@@ -38,7 +39,7 @@ PROJECT = "churn"
 PROMOTION = Promotion(alias="champion", from_version="3", to_version="4", reason="better", at=START)
 
 
-class LedgerContract(OutboxContract):
+class LedgerContract(OutboxContract, SharedStateContract):
     """Run on every ledger. `ledger` is empty, and tells the time by `clock`."""
 
     @pytest.fixture
@@ -410,4 +411,6 @@ def everything(ledger: Ledger) -> tuple[object, ...]:
         ledger.journal.entries(PROJECT),
         ledger.leases.current(PROJECT),
         ledger.outbox.recent(PROJECT, 100),
+        ledger.documents.get(PROJECT, "keys"),
+        ledger.audit.recent(PROJECT, 100),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from keepfit.adapters import ledger_rules as rules
 from keepfit.codec import dumps, loads, time_text
 from keepfit.errors import NotFound
+from keepfit.live_records import AuditEntry, Document
 from keepfit.records import Batch, BatchState, Cycle, Delivery, Event, JournalEntry, Lease, Outcome, Promotion, Training
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class MemoryLedger:
         self.cycles = MemoryCycles(self.leases, self.batches)
         self.journal = MemoryJournal(self.leases)
         self.outbox = MemoryOutbox(self.leases)
+        self.documents = MemoryDocuments()
+        self.audit = MemoryAudit()
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -249,6 +252,40 @@ class MemoryOutbox:
             and (subject is None or kept.alert.subject == subject)
         ]
         return found[:limit]
+
+
+class MemoryDocuments:
+    """The port `Documents`."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._kept: dict[tuple[str, str], Document] = {}
+
+    def get(self, project: str, key: str) -> Document | None:
+        return self._kept.get((project, key))
+
+    def put(self, project: str, key: str, text: str, revision: int) -> Document:
+        rules.check_document(text, revision)
+        with self._lock:
+            before = self._kept.get((project, key))
+            if (before.revision if before else 0) != revision:
+                raise rules.document_changed(project, key, revision)
+            document = self._kept[project, key] = Document(key=key, text=text, revision=revision + 1)
+            return document
+
+
+class MemoryAudit:
+    """The port `Audit`."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[str, str]] = []  # project and entry, in the order they were recorded
+
+    def record(self, project: str, entry: AuditEntry) -> None:
+        self._kept.append((project, dumps(entry)))
+
+    def recent(self, project: str, limit: int = 50) -> Sequence[AuditEntry]:
+        mine = [text for owner, text in reversed(self._kept) if owner == project]
+        return [loads(AuditEntry, text) for text in mine[:limit]]
 
 
 def _name(delivery: Delivery) -> tuple[str, str, str]:

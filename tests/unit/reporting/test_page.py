@@ -164,7 +164,7 @@ def test_what_went_wrong_on_the_way_and_dropped_rows_are_told() -> None:
     batches = (replace(CYCLE.validation.batches[0], dropped=12),)
     cycle = replace(CYCLE, notes=("no pictures were drawn: no room",), validation=replace(CYCLE.validation, batches=batches))
     text = read(whole(cycle)).text
-    assert "What went wrong on the way no pictures were drawn: no room" in text
+    assert "Remarks no pictures were drawn: no room" in text
     assert "640 rows, 221 labelled, 12 went to quarantine" in text
     assert "What went wrong" not in read(whole()).text
 

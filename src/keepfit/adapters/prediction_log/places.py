@@ -1,0 +1,190 @@
+"""Where the log's files are: a folder here, or a prefix in object storage. A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from keepfit.errors import KeepfitError, Unavailable
+from keepfit.object_storage import file_system, is_of_a_store, scheme
+
+TEMPORARY = ".tmp"
+_WITH_BUCKETS = ("s3", "gs", "gcs")
+# A server that keeps the line open and says nothing must not hold up whoever drains, reads or answers.
+_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
+
+Fill = Callable[[IO[bytes]], Any]  # writes the file
+
+
+class Place(Protocol):
+    """Files by names with forward slashes. Everything raises `Unavailable` but for `sources`, whose files may be gone."""
+
+    def folders(self, under: str) -> list[str]:
+        """The names of the folders in a folder; none where that is not there."""
+        ...
+
+    def names(self, under: str) -> list[str]:
+        """All files below a folder, sorted; what is still being written does not count."""
+        ...
+
+    def write(self, name: str, fill: Fill) -> None:
+        """In place of what goes by that name, whole. FileNotFoundError from within `fill` is let through."""
+        ...
+
+    def sources(self, names: Sequence[str]) -> list[Any]:
+        """What polars reads these files from. Raises FileNotFoundError now or when it reads."""
+        ...
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Those that are there."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what was begun more than a day ago and never finished, by a writer that was killed."""
+        ...
+
+
+def place_at(url: str, folder: Path) -> Place:
+    """The place of a URL, or of a path below `folder`. Raises `ConfigError`, `MissingExtra`."""
+    kind = scheme(url)
+    if kind == "file":
+        return FolderPlace(Path(unquote(urlsplit(url).path)))
+    return StorePlace(url) if kind else FolderPlace(folder / url)
+
+
+class FolderPlace:
+    """A folder on this machine, or one that is mounted here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folders(self, under: str) -> list[str]:
+        with _asked(self._folder), contextlib.suppress(FileNotFoundError):
+            return sorted(each.name for each in os.scandir(self._folder / under) if each.is_dir())
+        return []
+
+    def names(self, under: str) -> list[str]:
+        with _asked(self._folder):
+            walked = os.walk(self._folder / under)  # quick, and content with folders that vanish
+            found = [
+                Path(folder, name).relative_to(self._folder) for folder, _, names in walked for name in names if name[0] != "."
+            ]
+        return sorted(path.as_posix() for path in found)
+
+    def write(self, name: str, fill: Fill) -> None:
+        target = self._folder / name
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        with _asked(target, missing=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+                _onto_the_disk(target.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def sources(self, names: Sequence[str]) -> list[str]:
+        return [str(self._folder / name) for name in names]
+
+    def remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            with _asked(self._folder / name):
+                (self._folder / name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        with _asked(self._folder):
+            for path in self._folder.rglob(f".*{TEMPORARY}"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_mtime < time.time() - 86_400:
+                        path.unlink()
+
+
+class StorePlace:
+    """A prefix in object storage, by fsspec. One put makes a file appear whole."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._scheme = url.rstrip("/"), scheme(url)
+        options = {"config_kwargs": _PATIENCE} if self._scheme == "s3" else {}
+        with _asked(url):
+            why = f"the prediction log at {url}"
+            self._files = file_system(url, why, use_listings_cache=False, skip_instance_cache=True, **options)
+            self._root = str(self._files._strip_protocol(self._url))
+
+    def folders(self, under: str) -> list[str]:
+        with _asked(self._url):
+            try:
+                found = self._files.ls(self._path(under), detail=True)
+            except FileNotFoundError:
+                self._check_bucket()
+                return []
+        return sorted(each["name"].rstrip("/").rpartition("/")[2] for each in found if each["type"] == "directory")
+
+    def names(self, under: str) -> list[str]:
+        with _asked(self._url):
+            found = self._files.find(self._path(under))
+            if not found:
+                self._check_bucket()
+        return sorted(name[len(self._root) + 1 :] for name in found)
+
+    def write(self, name: str, fill: Fill) -> None:
+        whole = BytesIO()
+        fill(whole)
+        with _asked(f"{self._url}/{name}"):
+            self._files.pipe_file(self._path(name), whole.getvalue())
+
+    def sources(self, names: Sequence[str]) -> list[IO[bytes]]:
+        with _asked(self._url, missing=True):
+            found = self._files.cat([self._path(name) for name in names])
+        return [BytesIO(found[self._path(name)]) for name in names]
+
+    def remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            with _asked(f"{self._url}/{name}"), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._path(name))
+
+    def sweep(self) -> None:
+        """Nothing: what is not whole is not there."""
+
+    def _check_bucket(self) -> None:
+        """An empty log is one thing, a bucket that is not there another."""
+        bucket = self._root.partition("/")[0]
+        if self._scheme in _WITH_BUCKETS and not self._files.exists(bucket):
+            raise Unavailable(f"{self._url} cannot be used: there is no bucket {bucket!r}. Make it, or put serve.log.url right.")
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def _onto_the_disk(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _asked(what: object, missing: bool = False) -> Iterator[None]:
+    """Errors of disks and stores in keepfit's words; `missing` lets FileNotFoundError through."""
+    try:
+        yield
+    except KeepfitError:
+        raise
+    except Exception as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise
+        if not isinstance(error, OSError) and not is_of_a_store(error):
+            raise
+        said = getattr(error, "strerror", None) or error or type(error).__name__
+        raise Unavailable(f"The prediction log at {what} cannot be used: {said}. Nothing is lost; it is tried again.") from error
