@@ -92,12 +92,9 @@ class Desk:
         return await self._ask(row, key, time.time())
 
     async def predict_many(self, rows: Sequence[Row], key: str | None = None) -> list[Answered]:
-        """The same for several rows; each has an id of its own."""
-        now, found = time.time(), []
-        for start in range(0, len(rows), CHUNK):
-            asked = [self._ask(row, key, now) for row in rows[start : start + CHUNK]]
-            found += await _all(asked)
-        return found
+        """The same for several rows; each has an id of its own. All are asked of the plan of this moment."""
+        now = time.time()
+        return await _all([self._ask(row, key, now) for row in rows])
 
     async def label(self, request_id: str, label: str | float) -> float:
         """Write down a label that came back; returns when. Raises `NotFound` for an id that was never given out, `Unavailable`."""
@@ -114,6 +111,8 @@ class Desk:
             line = self._lines.get(version)
             if line is None or line.served is not served:
                 self._lines[version] = _Line(served, self)
+                if line is not None:
+                    line.retire()
         self.plan = plan
         self.served = loaded.get(plan.champion.version) if plan.champion else None
         wanted = [placed.version for placed in plan.shadows if self._can_join(placed, loaded)]
@@ -124,11 +123,19 @@ class Desk:
             self._lines.pop(version).retire()
 
     def check_log(self) -> None:
-        """Look whether the log can be written again, after it could not."""
-        if "log" in self.problems:
-            with contextlib.suppress(Unavailable):
+        """To be called every second: lets an idle worker's last rows go into the log, and looks whether a log that could not be
+        written can be again."""
+        if self._pen is None:
+            self._tend()
+        else:
+            self._pen.submit(self._tend)
+
+    def _tend(self) -> None:
+        with contextlib.suppress(Unavailable):
+            if "log" in self.problems:
                 self._spool.check()
                 self.problems.pop("log", None)
+            self._spool.write([])
 
     async def close(self) -> None:
         """Finish what was asked, and let go of the spool."""

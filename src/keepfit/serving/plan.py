@@ -31,6 +31,7 @@ class Plan:
     sticky: str | None = None  # field by which traffic is divided
     salt: str = ""  # so that two experiments divide differently
     shadows: tuple[Placed, ...] = ()  # answer silently
+    standby: Placed | None = None  # may be the next champion: it is loaded, and not asked
     keys: tuple[ApiKey, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)  # what is away and since when, for /ready: {"registry": "..."}
 

@@ -1,0 +1,38 @@
+"""Several workers count into one folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+WORKER = """
+import sys
+from keepfit.serving.desk import Desk
+from keepfit.serve_settings import Serve
+from keepfit.serving.prometheus import Metrics
+class Spool:
+    def write(self, rows): ...
+    def close(self): ...
+metrics = Metrics(Desk("demo", Spool(), Serve()))
+for _ in range(int(sys.argv[1])):
+    metrics.request("/predict", 200, 0.004)
+print(metrics.text().decode())
+"""
+
+
+def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path) -> None:
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", WORKER, str(times)],
+            env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for times in (2, 3)
+    ]
+    for text, total in zip(texts, (2, 5), strict=True):
+        assert f'keepfit_requests_total{{path="/predict",status="200"}} {total}.0' in text
+        assert f'keepfit_request_seconds_bucket{{le="0.005",path="/predict"}} {total}.0' in text
+        assert "keepfit_ready 0.0" in text
