@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,7 +17,7 @@ from keepfit.config import Config
 from keepfit.errors import ConfigError, DataError, UserCodeError
 from keepfit.ports import Ports, ProjectCode
 from keepfit.records import Batch, BatchState, Cycle, ModelVersion
-from keepfit.rows import TypedRows, read_typed
+from keepfit.rows import TypedRows, contract_of, read_typed
 from keepfit.settings import Column
 
 if TYPE_CHECKING:
@@ -91,13 +92,22 @@ def _prepare(
         }
     )
     prepared, own = _by_unit(prepared, typed.frame, own, data.unit) if data.unit else _by_row(prepared, own)
-    hidden = {data.unit, data.id, data.time, data.group, *data.keep}
-    hidden |= {name for name, column in columns.items() if not column.feature or column.type == "datetime"}
+    hidden = hidden_columns(columns, config)
     dropped = [name for name in prepared.columns if name in hidden]
     features = _as_numbers(prepared.drop(columns=dropped).reset_index(drop=True))
     if data.unit:
         own = own.with_columns(pl.Series(KEPT + data.unit, prepared[data.unit].to_numpy()))
     return pl.concat([features, own.with_columns(pl.lit(batch.id).alias(FILE))], how="horizontal")
+
+
+def features_of_row(frame: pl.DataFrame, hidden: Collection[str], code: ProjectCode) -> pl.DataFrame:
+    """The features of typed rows that came alone, made and cleaned as those of a batch are. `hidden` are the columns that the
+    model may not see. Raises `DataError` when prepare leaves one of the rows out, `UserCodeError`."""
+    prepared = _checked(code.prepare(frame.to_pandas()))
+    if list(prepared.index) != list(range(frame.height)):
+        raise DataError("The project's prepare leaves this row out, so there is nothing to predict.")
+    shown = prepared.drop(columns=[name for name in prepared.columns if name in hidden])
+    return _as_numbers(shown.reset_index(drop=True))
 
 
 def _checked(prepared: pd.DataFrame) -> pd.DataFrame:
@@ -130,6 +140,13 @@ def _as_numbers(prepared: pd.DataFrame) -> pl.DataFrame:
                 "expected finite ones, or none where nothing can be computed. A division by zero is the usual cause."
             )
     return numbers
+
+
+def hidden_columns(columns: Mapping[str, Column], config: Config) -> set[str]:
+    """The columns that prepare may see and the model may not."""
+    data = config.data
+    own = {name for name in (data.unit, data.id, data.time, data.group, *data.keep) if name is not None}
+    return own | {name for name, column in columns.items() if not column.feature or column.type == "datetime"}
 
 
 def kept_columns(config: Config) -> tuple[str, ...]:
@@ -215,18 +232,52 @@ def _prepared_before(
     wanted: str, batches: Sequence[Batch], ports: Ports, config: Config, holdout: bool | None
 ) -> pd.DataFrame | None:
     """The rows as code and settings of that fingerprint prepare them; None when those are not kept here."""
+    way = _way(wanted, ports, config)
+    if way is None:
+        return None
+    for batch in batches:
+        held_out = ports.store.load([split_name(batch)])["holdout"]
+        prepare_batch(batch, held_out, way.columns, way.code, ports, way.config)
+    return load_rows(batches, way.code, ports, way.config, holdout=holdout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way of preparing rows."""
+
+    code: ProjectCode
+    columns: Mapping[str, Column]
+    config: Config
+
+
+def way_of(version: ModelVersion, ports: Ports, config: Config) -> Way | None:
+    """How the rows were prepared that this version was trained on; None when that is not known here any more, or when no data has
+    ever come. For a version that does not say, today's way."""
+    if version.prepared in (None, fingerprint(ports.code, config)):
+        columns = contract_of(ports, config)
+        return Way(code=ports.code, columns=columns, config=config) if columns is not None else None
+    return _way(version.prepared or "", ports, config)
+
+
+def _way(wanted: str, ports: Ports, config: Config) -> Way | None:
     facts = ports.store.facts(f"settings-{wanted}")
     if facts is None:
         return None
     code = ports.code if facts["code"] == ports.code.fingerprint else ports.code.at(facts["code"])
     if code is None:
         return None
-    settings = Config.of(facts["settings"], config.root)
     columns = {name: Column.model_validate(column) for name, column in facts["columns"].items()}
-    for batch in batches:
-        held_out = ports.store.load([split_name(batch)])["holdout"]
-        prepare_batch(batch, held_out, columns, code, ports, settings)
-    return load_rows(batches, code, ports, settings, holdout=holdout)
+    return Way(code=code, columns=columns, config=Config.of(facts["settings"], config.root))
+
+
+def prepare_rows(typed: TypedRows, way: Way) -> pd.DataFrame:
+    """Rows that are of no batch, prepared as those of a batch are; none is held out, and nothing is kept.
+
+    Raises `UserCodeError` when the project's prepare fails or returns rows that it was not given.
+    """
+    held_out = pl.repeat(value=False, n=typed.frame.height, eager=True)
+    rows = _prepare(typed, held_out, Batch(id="", name="", size=0), way.columns, way.code, way.config)
+    return rows.to_pandas()
 
 
 def split_name(batch: Batch) -> str:
@@ -265,6 +316,15 @@ def held_out_by(config: Config) -> str:
     if by != "auto":
         return by
     return "group" if config.data.group else "time" if config.data.time else "row"
+
+
+def normalised(texts: pl.Series) -> pl.Series:
+    """Texts without what data.holdout.texts = "normalised" overlooks: case, and how much space is where.
+
+    >>> normalised(pl.Series(["  WIN a\\tprize ", None])).to_list()
+    ['win a prize', None]
+    """
+    return texts.cast(pl.String).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 def usable(cycle: Cycle, ports: Ports, config: Config) -> Sequence[Batch]:

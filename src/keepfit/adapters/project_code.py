@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,11 @@ class FolderCode:
         for name, text in self._sources.items():
             digest.update(f"{name}\0{text}\0".encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What the functions are for."""
+        return tuple(self._functions)
 
     def sources(self) -> dict[str, str]:
         return {f"{name}.py": text for name, text in self._sources.items()}
@@ -140,6 +146,26 @@ class FolderCode:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             building.rename(folder)
+
+
+def kept_code(folder: Path, functions: dict[str, str]) -> FolderCode:
+    """The code that was kept with a model version: files named as `sources` names them. Modules of the same names that are loaded
+    already stay as they are. Raises `ConfigError`, `UserCodeError`."""
+    dotted = [file for file in folder.glob("*.py") if "." in file.stem]
+    if not dotted:
+        return _loaded(FolderCode(folder, functions, folder, remembers=False))
+    with tempfile.TemporaryDirectory(prefix="keepfit-") as place:  # packages are imported from folders
+        for file in folder.glob("*.py"):
+            path = Path(place, file.stem.replace(".", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.read_bytes())
+        return _loaded(FolderCode(Path(place), functions, Path(place), remembers=False))
+
+
+def _loaded(code: FolderCode) -> FolderCode:
+    for role in code.roles:
+        code.function(role)
+    return code
 
 
 @contextlib.contextmanager

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from keepfit.config import Config
+from keepfit.describing import inputs_of
 from keepfit.drifting import reference_of
+from keepfit.inputs import text
 from keepfit.ports import Model, Ports, Registration, Trained
 from keepfit.prepared import FILE, features_of, fingerprint, labelled, load_rows, no_rows, training_set
 from keepfit.records import Batch, Candidate, Cycle, Place
@@ -43,6 +45,7 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
             tags=_tags(trained_on, cycle, used, ports, config),
             files={f"code/{name}": text for name, text in ports.code.sources().items()},
             profile=(lambda model: _profile(model, rows, used, ports, config)) if config.monitor.drift.enabled else None,
+            inputs=lambda model: _inputs(model, rows, used, ports, config),
         )
     )
     candidate = Candidate(
@@ -73,6 +76,12 @@ def _profile(model: Model, rows: pd.DataFrame, used: Sequence[Batch], ports: Por
     mine = rows[rows[FILE].isin({batch.id for batch in used})]
     held_out = load_rows(used, ports.code, ports, config, holdout=True)
     return reference_of(mine if len(mine) else rows, held_out, model, ports, config).text()
+
+
+def _inputs(model: Model, rows: pd.DataFrame, used: Sequence[Batch], ports: Ports, config: Config) -> str:
+    """What to ask the version with, and how sure its answers are by the rows that it has not seen."""
+    held_out = load_rows(used, ports.code, ports, config, holdout=True)
+    return text(inputs_of(model, rows, held_out, used, ports, config))
 
 
 def _parameters(trained: Trained, batches: Sequence[Batch], config: Config) -> Mapping[str, str]:

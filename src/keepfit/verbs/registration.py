@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
 from keepfit.cycle import begin
+from keepfit.describing import inputs_of
 from keepfit.drifting import reference_of
 from keepfit.errors import DataError, ModelRefused
 from keepfit.fitted import FittedModel
+from keepfit.inputs import text
 from keepfit.ports import Ports, Registration, Trained
 from keepfit.prepared import TRUTH, features_of, fingerprint, for_metric, groups_of, labelled, load_rows, training_set, usable
 from keepfit.promotion import move_alias
@@ -160,6 +162,8 @@ def _registration(
         tags=tags,
         files={f"code/{file}": text for file, text in ports.code.sources().items()},
         profile=(lambda model: reference_of(rows, rows, model, ports, config).text()) if config.monitor.drift.enabled else None,
+        # It may have been trained on any of these rows, so that none of them can say how sure it may be.
+        inputs=lambda model: text(inputs_of(model, rows, rows.head(0), cycle.batches, ports, config)),
     )
 
 

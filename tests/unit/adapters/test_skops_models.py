@@ -399,3 +399,16 @@ def test_a_file_from_anywhere_is_read_under_the_same_rules(tmp_path: Path) -> No
         SkopsModels().read(tmp_path / "evil.skops")
     with pytest.raises(NotFound):
         SkopsModels().read(tmp_path / "none.skops")
+
+
+def test_a_vocabulary_is_one_piece_of_the_file_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    texts = [f"word{number} café\u2028 shared" for number in range(300)]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [number % 2 for number in range(300)])
+    kept = SkopsModels().store(model, tmp_path)
+    opened: Any = SkopsModels().load(tmp_path, kept.content_hash if kept else None)
+    loaded = opened.estimator
+    assert list(loaded[0].vocabulary_.items()) == list(model[0].vocabulary_.items())
+    assert {type(place) for place in loaded[0].vocabulary_.values()} == {int}
+    assert loaded.predict_proba(texts).tolist() == model.predict_proba(texts).tolist()
+    with zipfile.ZipFile(tmp_path / "model.skops") as archive:
+        assert len(archive.read("schema.json")) < 20_000, "with a record for every term it has 60,000 bytes"

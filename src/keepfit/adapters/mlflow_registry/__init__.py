@@ -2,6 +2,7 @@
 
 from keepfit.adapters.mlflow_registry.references import MlflowReferences
 from keepfit.adapters.mlflow_registry.registry import MlflowRegistry
+from keepfit.adapters.mlflow_registry.shelf import MlflowShelf
 from keepfit.adapters.mlflow_registry.tracker import MlflowTracker
 
-__all__ = ["MlflowReferences", "MlflowRegistry", "MlflowTracker"]
+__all__ = ["MlflowReferences", "MlflowRegistry", "MlflowShelf", "MlflowTracker"]

@@ -19,7 +19,7 @@ from keepfit.adapters.mlflow_registry.runs import Runs
 from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, NotFound, Unavailable
 from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
-from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
+from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described
 
 KEPT_OPEN = 3  # champion, challenger, and one to come
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
@@ -256,7 +256,8 @@ def _with_its_columns(registration: Registration) -> Registration:
 
 
 def _write_files(registration: Registration, model: Model, folder: Path) -> Path:
-    own = {} if registration.profile is None else {PROFILE_PATH: registration.profile(model)}
+    made = {PROFILE_PATH: registration.profile, INPUTS_PATH: registration.inputs}
+    own = {path: make(model) for path, make in made.items() if make is not None}
     for path, text in {**registration.files, **own}.items():
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or path == REFERENCE_PATH:
             raise ConfigError(f"{path} cannot be the path of an artifact.")
