@@ -61,7 +61,7 @@ def joined(
     if labelled is not None:
         answered = answered.join(labels, on=REQUEST, how="semi" if labelled else "anti")
     frame = (
-        answered.unique(REQUEST, keep="any")
+        answered.filter(pl.col(REQUEST).is_first_distinct())
         .join(_last(silent, SHADOWED_AT).drop(SHADOWED_AT), on=REQUEST, how="left")
         .join(labels, on=REQUEST, how="left")
         .sort(TIMESTAMP, REQUEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from keepfit.errors import ConfigError, DataError, KeepfitError, NotFound, Unavailable
-from keepfit.extras import require
+from keepfit.object_storage import file_system, is_of_a_store, scheme
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,9 +52,9 @@ class Place:
                 yield cast("IO[bytes]", unpacked)
 
     def _raw(self) -> IO[bytes]:
-        if not _scheme(self.name):
+        if not scheme(self.name):
             return Path(self.name).open("rb")
-        return cast("IO[bytes]", _file_system(self.name).open(self.name, "rb"))
+        return cast("IO[bytes]", _files_of(self.name).open(self.name, "rb"))
 
 
 def beginnings(frame: pl.DataFrame) -> pl.DataFrame:
@@ -69,7 +70,7 @@ def beginnings(frame: pl.DataFrame) -> pl.DataFrame:
 def find(address: str) -> tuple[Place, ...]:
     """The data files of a path, a glob or a URL, by name. Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`."""
     with _translated(address):
-        names = _remote(address) if _scheme(address) else _local(address)
+        names = _remote(address) if scheme(address) else _local(address)
     places = tuple(Place(name) for name in sorted(names))
     for place in places:
         if not place.kind:
@@ -92,7 +93,7 @@ def _local(address: str) -> list[str]:
 
 
 def _remote(address: str) -> list[str]:
-    files = _file_system(address)
+    files = _files_of(address)
     if not glob.has_magic(address):
         if not files.exists(address):
             raise NotFound(f"{address}: there is no such file.")
@@ -105,20 +106,8 @@ def _remote(address: str) -> list[str]:
     return names
 
 
-def _file_system(address: str) -> Any:
-    scheme = _scheme(address)
-    if scheme == "s3":
-        require("s3fs", extra="s3", why=f"reading {address}")
-    fsspec = require("fsspec", extra="s3", why=f"reading {address}")
-    try:
-        return fsspec.filesystem(scheme)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"{address} cannot be read: {error}. Expected a path, a glob or an s3:// URL.") from None
-
-
-def _scheme(address: str) -> str:
-    scheme, found, _ = address.partition("://")
-    return scheme if found else ""
+def _files_of(address: str) -> Any:
+    return file_system(address, f"reading {address}")
 
 
 @contextmanager
@@ -135,6 +124,6 @@ def _translated(name: str) -> Iterator[None]:
     except OSError as error:
         raise Unavailable(f"{name} cannot be read: {error.strerror or error}.") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "s3fs", "zlib"):
+        if not (is_of_a_store(error) or isinstance(error, zlib.error)):
             raise
         raise Unavailable(f"{name} cannot be read: {type(error).__name__}: {error}.") from error
