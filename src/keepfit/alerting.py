@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from keepfit.records import Action, Alert, Cycle, Decision, Delivery, Event, Outcome, Promotion, Severity, Signal
 from keepfit.settings import Alerts
 
+TAKEN_BACK = "-taken-back"  # ends the journal's id of a move back that probation made, which no person has asked for
 HARM = ("floor", "degradation", "unjudged", "estimate")  # signals that say that performance fell
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
 SHOWN = 5  # faults and columns named in one alert; `keepfit explain` has them all
@@ -57,9 +58,34 @@ def moved(promotion: Promotion, id: str, cycle: str | None, project: str, at: da
     """That the alias has moved; `id` is the journal's."""
     back = promotion.kind == "rollback"
     event, severity = (Event.ROLLED_BACK, Severity.WARNING) if back else (Event.PROMOTED, Severity.INFO)
+    if back and id.endswith(TAKEN_BACK):
+        severity = Severity.CRITICAL
     before = f", before it was {promotion.from_version}" if promotion.from_version else ""
     title = f"{'back to version' if back else 'version'} {promotion.to_version}{'' if back else ' is the champion'}{before}"
     return _new(project, event, severity, title, [promotion.reason], at, key=id, cycle=cycle, subject=id)
+
+
+def refused(version: str, mark: str, why: str, project: str, at: datetime) -> Alert:
+    """That a version which should answer requests cannot be loaded; `mark` differs where its files do."""
+    lines = [why, "Whoever answered before goes on answering. Promote another version, or put its files right."]
+    key = f"serving-{version}-{mark}"
+    return _new(
+        project,
+        Event.FAILED,
+        Severity.CRITICAL,
+        f"version {version} cannot be served",
+        lines,
+        at,
+        key=key,
+        subject=f"serving {version}",
+    )
+
+
+def not_taken_back(version: str, id: str, lines: Iterable[str], project: str, at: datetime) -> Alert:
+    """That a champion was shown to be worse than the one before, and could not be taken back; `id` is the journal's."""
+    title = f"version {version} is worse than the one before and could not be taken back"
+    lines = [*lines, "`keepfit promote VERSION` makes another one the champion."]
+    return _new(project, Event.FAILED, Severity.CRITICAL, title, lines, at, key=id, subject="rollback")
 
 
 def over(cycle: Cycle, failures: Iterable[str] = ()) -> list[tuple[Event, str]]:

@@ -7,12 +7,13 @@ exact; a person who moves the alias within those milliseconds is seen at the nex
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
 from keepfit.alerting import moved
 from keepfit.config import Config
 from keepfit.courier import tell
-from keepfit.errors import AliasMoved, LeaseLost, NotFound
+from keepfit.errors import AliasMoved, LeaseLost, ModelRefused, NotFound
 from keepfit.ports import Ports
 from keepfit.records import JournalEntry, ModelVersion, Promotion
 
@@ -84,6 +85,23 @@ def last_done(ports: Ports, config: Config) -> JournalEntry | None:
     """The latest move that was carried out."""
     entries = ports.ledger.journal.entries(config.project.name)
     return next((entry for entry in entries if entry.status == "done"), None)
+
+
+def rolled_back_twin(content_hash: str, ports: Ports, config: Config) -> str | None:
+    """A version of the same content that was rolled back, and that nobody has made the champion again since; None where there is
+    none. Equal data, code and seed make the same model again, and it does not come back by itself."""
+    undone: dict[str, None] = {}
+    for entry in reversed(ports.ledger.journal.entries(config.project.name, limit=1000)):
+        move = entry.promotion
+        if entry.status == "done":
+            undone.pop(move.to_version, None)
+            if move.kind == "rollback" and move.from_version is not None:
+                undone[move.from_version] = None
+    for version in reversed(undone):
+        with contextlib.suppress(NotFound, ModelRefused):  # it was deleted, or cannot be opened here
+            if content_hash and ports.registry.load(version)[0].content_hash == content_hash:
+                return version
+    return None
 
 
 def _give_back(promotion: Promotion, ports: Ports, config: Config) -> None:

@@ -119,9 +119,8 @@ def calculate(asked: Asked, champion: ModelVersion | None, ports: Ports, config:
         raise NotFound("There is no champion, so there is no reference to hold rows against. `keepfit run` makes the first one.")
     report = _report(asked, champion, ports, config)
     performance = _performance(asked, champion, ports, config)
-    decision_of = _decision(report, performance, champion, ports, config)
+    action, reasons = _decision(report, performance, champion, ports, config)
     texts = [column for column in report.columns if column.kind == "text"]
-    reason = "; ".join(decision_of[1])
     return DriftCalculation(
         champion=champion.version,
         drift_detected=report.detected,
@@ -133,8 +132,8 @@ def calculate(asked: Asked, champion: ModelVersion | None, ports: Ports, config:
         output=report.output,
         label=report.label,
         new_patterns=_by_class(report.patterns),
-        recommendation=decision_of[0],
-        reason=reason,
+        recommendation=action,
+        reason="; ".join(reasons),
         rows=report.rows,
         of=asked.of,
         reference_rows=report.reference_rows,
@@ -163,7 +162,7 @@ def _prepared(asked: Asked, way: Way) -> pd.DataFrame:
     import polars as pl
 
     inputs = {name: column for name, column in way.columns.items() if name != way.config.data.target}
-    frame, faults = read_cells(asked.fields, {name: replace_required(column) for name, column in inputs.items()})
+    frame, faults = read_cells(asked.fields, {name: _optional(column) for name, column in inputs.items()})
     if faults:
         raise DataError(str(faults[0]))
     number = way.config.project.task == "regression"
@@ -173,7 +172,7 @@ def _prepared(asked: Asked, way: Way) -> pd.DataFrame:
     return prepare_rows(TypedRows(frame=frame, truth=truth, faults=(), notes=(), raw=frame), way)
 
 
-def replace_required(column: Any) -> Any:
+def _optional(column: Any) -> Any:
     """The column's promise, for a request that may leave it out."""
     return column.model_copy(update={"required": False})
 

@@ -34,6 +34,7 @@ from keepfit.records import JournalEntry, ModelVersion, Promotion
 
 KEY = "probation"  # of the document
 ACTOR = "keepfit"
+MOVED = "the alias was moved meanwhile"
 
 Alone = Callable[[], AbstractContextManager[object]]  # holds the project's lease. Raises `LeaseHeld`
 
@@ -64,7 +65,7 @@ def oversee(ports: Ports, config: Config, alone: Alone) -> Probation | None:
     move = last_done(ports, config)
     if move is None or not config.serve.probation.enabled:
         return _ended(kept, document, "[serve.probation] enabled is false" if move else "nothing was promoted", ports, config)
-    if kept is not None and kept.standing is Standing.RUNNING and False:
+    if kept is not None and kept.standing is Standing.RUNNING and _journalled(_undoing(kept), ports, config):
         return _finish(kept, ports, config, alone)  # whoever was at it may have been killed before it could say so
     if kept is None or kept.move != move.id:
         document, kept = _begun(move, kept, document, ports, config)
@@ -178,9 +179,8 @@ def _take_back(seen: Probation, ports: Ports, config: Config, alone: Alone) -> P
     try:
         with alone():
             move = last_done(ports, config)  # what a killed runner had begun is settled by now
-            if move is None or move.id not in (seen.move, _undoing(seen)):
-                return kept_probation(ports, config)  # somebody was faster; the next look ends or begins what there is
-            trouble = _move_back(seen, ports, config) if move.id == seen.move else ""
+            ours = move is not None and move.id == seen.move
+            trouble = _move_back(seen, ports, config) if ours else MOVED
             return _settled(seen, trouble, ports, config)
     except LeaseHeld:
         return seen
@@ -211,7 +211,7 @@ def _finish(kept: Probation, ports: Ports, config: Config, alone: Alone) -> Prob
     """Say what has come of a move back that was begun."""
     try:
         with alone():
-            return _settled(kept, "the alias was moved meanwhile", ports, config)
+            return _settled(kept, MOVED, ports, config)
     except LeaseHeld:
         return kept
 

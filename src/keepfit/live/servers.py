@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 import tempfile
@@ -74,7 +73,7 @@ def ask_running(root: Path, act: str, **arguments: Any) -> tuple[Any] | None:
     Raises the `KeepfitError` that the office met; `OfficeAway` when it went away in the middle, so that nobody knows what it did.
     """
     for server in running(root):
-        with contextlib.suppress(_NotAsked):
+        with contextlib.suppress(NotAsked):
             return (ask_now(server.socket, act, **arguments),)
     return None
 
@@ -87,7 +86,7 @@ def ask_now(path: str, act: str, *, patience: float = ANSWERING, **arguments: An
             line.settimeout(CONNECTING)
             line.connect(path)
         except OSError as error:
-            raise _NotAsked() from error
+            raise NotAsked() from error
         try:
             line.settimeout(patience)
             line.sendall(question(act, arguments))
@@ -113,7 +112,7 @@ def answer(line: bytes) -> Any:
     raise kind(told["message"]) if isinstance(kind, type) and issubclass(kind, KeepfitError) else KeepfitError(told["message"])
 
 
-class _NotAsked(OfficeAway):
+class NotAsked(OfficeAway):
     """The office of the server does not listen just now. It is started again by itself: try again in a second."""
 
 
@@ -123,9 +122,3 @@ def _announced(root: Path) -> list[tuple[Path, Server]]:
         with contextlib.suppress(OSError, ValueError, TypeError):  # being written, or removed just now
             found.append((path, Server(**json.loads(path.read_text(encoding="utf-8")))))
     return found
-
-
-def is_mine(path: Path) -> bool:
-    """Whether nobody else can have put it there."""
-    status = path.lstat()
-    return status.st_uid == os.getuid() and not status.st_mode & 0o077

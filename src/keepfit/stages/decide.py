@@ -33,6 +33,13 @@ def decide(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     raise Stop(outcome, "; ".join(decision.reasons), cycle)
 
 
+def recommend(cycle: Cycle, champion: ModelVersion, ports: Ports, config: Config) -> Decision:
+    """What the rules say to the evidence of a look that is no cycle: `performance` and `drift` alone, with the calendar. What is
+    known only once the data have come as batches (cool-down, budget, what there is to learn from) is left to the loop."""
+    found = [*_evidence(cycle, champion, ports, config), *_calendar(cycle, champion, ports, config)]
+    return replace(conclude(found, list(_broken(cycle))), change=change_of(cycle, found))
+
+
 def conclude(found: Sequence[Signal], obstacles: Sequence[Signal]) -> Decision:
     """The decision from its signals: any that fired calls for a retraining, unless an obstacle forbids it.
 
@@ -156,13 +163,17 @@ def _nothing_to_learn(cycle: Cycle, prepared: Preparation, calls: set[str]) -> b
     return not (prepared.labelled or any(prepared.labels.values()))
 
 
-def _obstacles(cycle: Cycle, calls: set[str], champion: ModelVersion | None, ports: Ports, config: Config) -> Iterator[Signal]:
-    """What forbids a training that the signals call for: the same data as before, too soon, or too often."""
-    cycles, project, retrain = ports.ledger.cycles, config.project.name, config.retrain
+def _broken(cycle: Cycle) -> Iterator[Signal]:
     broken = [column.name for column in cycle.drift.columns if signals.is_broken(column)] if cycle.drift else []
     if broken:
         reason = f"nothing is trained on data that are broken upstream: {', '.join(broken[:3])}"
         yield Signal(name="broken_data", fired=True, reason=reason, would_change="sound data, or --force")
+
+
+def _obstacles(cycle: Cycle, calls: set[str], champion: ModelVersion | None, ports: Ports, config: Config) -> Iterator[Signal]:
+    """What forbids a training that the signals call for: the same data as before, too soon, or too often."""
+    cycles, project, retrain = ports.ledger.cycles, config.project.name, config.retrain
+    yield from _broken(cycle)
     if cycle.performance is not None and signals.cannot_be_judged(cycle.performance):
         yield Signal(
             name="nothing_to_compare_with",

@@ -12,13 +12,15 @@ import polars as pl
 from keepfit.config import Config
 from keepfit.errors import ConfigError
 from keepfit.ports import Ports
-from keepfit.prepared import fingerprint, held_out_by, keep_settings, prepare_batch, split_name, usable
+from keepfit.prepared import fingerprint, held_out_by, keep_settings, normalised, prepare_batch, split_name, usable
 from keepfit.records import Batch, BatchState, Cycle, Preparation
 from keepfit.rows import TypedRows, contract_of, read_typed
 from keepfit.settings import Column
 
 KEY, HELD = "key", "holdout"
-Split = dict[str, Any]  # what is held out together ("by"), and the "columns" whose equal values mean the same
+Split = dict[
+    str, Any
+]  # what is held out together ("by"), the "columns" whose equal values mean the same, and how "texts" are compared
 
 
 def prepare(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
@@ -74,18 +76,19 @@ def _split(columns: Mapping[str, Column], others: Sequence[Batch], ports: Ports,
         return {"by": by, "columns": [_named(data.group, "group")]}
     if data.unit:
         return {"by": "unit", "columns": [data.unit]}
+    alike = {"texts": data.holdout.texts} if data.holdout.texts != "exact" else {}
     before = next((facts for batch in others if (facts := ports.store.facts(split_name(batch)))), None)
     if before is not None and before["by"] == by and set(before["columns"]) <= set(columns):
-        return {"by": by, "columns": before["columns"]}
+        return {"by": by, "columns": before["columns"], **alike}
     features = [name for name, column in columns.items() if column.feature and name not in (data.id, data.time, data.target)]
-    return {"by": by, "columns": [*features, _named(data.time, "time")] if by == "time" else features}
+    return {"by": by, "columns": [*features, _named(data.time, "time")] if by == "time" else features, **alike}
 
 
 def _keys(batch: Batch, split: Split, columns: Mapping[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
     """For each row of the batch the key of what it is held out with, its stratum, and whether it is among the latest."""
     typed = read_typed(batch, columns, ports, config)
     frame, by = typed.frame, split["by"]
-    named = [frame[name].cast(pl.String).fill_null("\0") for name in split["columns"]]
+    named = [_cells(frame[name], split, columns[name]).fill_null("\0") for name in split["columns"]]
     if by == "file":
         key = pl.Series([batch.id] * frame.height, dtype=pl.String)
     elif not named:
@@ -103,6 +106,11 @@ def _keys(batch: Batch, split: Split, columns: Mapping[str, Column], ports: Port
         },
         schema_overrides={KEY: pl.UInt64, "stratum": pl.String, "late": pl.Boolean},
     )
+
+
+def _cells(series: pl.Series, split: Split, column: Column) -> pl.Series:
+    """The cells of a column as text, those of a text column in the form in which they are compared."""
+    return normalised(series) if column.type == "text" and split.get("texts") == "normalised" else series.cast(pl.String)
 
 
 def _late(frame: pl.DataFrame, config: Config) -> pl.Series:
@@ -148,7 +156,7 @@ def _known_sides(
 def _sides(batch: Batch, split: Split, columns: Mapping[str, Column], ports: Ports, config: Config) -> pl.DataFrame:
     """The sides of one batch's rows; under keys made anew from its file where they were made in another way."""
     facts, rows = ports.store.facts(split_name(batch)), ports.store.load([split_name(batch)]).select(KEY, HELD)
-    if facts is not None and {"by": facts["by"], "columns": facts["columns"]} == split:
+    if facts is not None and {name: facts[name] for name in ("by", "columns", "texts") if name in facts} == split:
         return rows
     return _keys(batch, split, columns, ports, config).select(KEY).with_columns(rows[HELD])
 

@@ -281,6 +281,55 @@ def test_a_look_in_the_middle_of_anothers_move_does_not_take_it_for_a_hand_in_ml
     taken_back(service, began.move)
 
 
+def test_an_office_that_is_killed_under_anothers_eyes_is_not_taken_for_a_hand_in_mlflow(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has seen that the journal is at rest; before it looks at the alias, the other begins to move it and is killed."""
+    began = service.live.oversee()
+    assert began is not None
+    answer(service, 20)
+    registry, other = service.world.ports.registry, service.office()
+    champion, point = registry.champion, registry.point
+
+    def killed(*arguments: Any) -> None:
+        point(*arguments)
+        raise Killed
+
+    def look() -> Any:
+        monkeypatch.setattr(registry, "champion", champion)
+        monkeypatch.setattr(registry, "point", killed)
+        with pytest.raises(Killed):
+            other.oversee()
+        monkeypatch.setattr(registry, "point", point)
+        return champion()
+
+    monkeypatch.setattr(registry, "champion", look)
+    assert service.live.oversee().standing is Standing.RUNNING  # type: ignore[union-attr]
+    service.live.oversee()
+    taken_back(service, began.move)
+
+
+def test_a_promotion_that_comes_first_is_not_undone_by_what_its_forerunner_did(service: Service) -> None:
+    service.live.oversee()
+    answer(service, 20)
+    office = service.office()
+    real = office._alone
+
+    def after_another() -> Any:
+        service.promote("3")
+        return real()
+
+    monkeypatched: Any = office
+    monkeypatched._alone = after_another
+    ended = office.oversee()
+    assert ended is not None
+    assert (ended.standing, service.champion) == (Standing.ENDED, "3")
+    assert ended.reason.endswith("the alias was moved meanwhile")
+    began = service.live.oversee()
+    assert began is not None
+    assert (began.champion, began.before, began.standing) == ("3", "2", Standing.RUNNING)
+
+
 def test_several_offices_that_look_at_once_take_it_back_once(service: Service) -> None:
     began = service.live.oversee()
     assert began is not None

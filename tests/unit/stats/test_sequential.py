@@ -99,7 +99,7 @@ def test_a_plain_interval_would_be_fooled_by_as_many_looks() -> None:
 
 
 def test_a_difference_of_five_points_is_found_with_some_hundred_labels() -> None:
-    """10 % disagreement, alpha 0.05, a look at every label: half of the time within 330 labels, nine times out of ten within 640."""
+    """With 10 % disagreement, alpha 0.05 and a look at every label: half of the time within 330 labels, mostly within 640."""
     samples = choices([-1.0, 0.0, 1.0], [0.025, 0.9, 0.075], (300, 640))
     assert np.mean([_ever((sample + 1) / 2, 0.025) for sample in samples]) > 0.85
     assert np.mean([_ever((sample[:330] + 1) / 2, 0.025) for sample in samples]) > 0.48
@@ -113,6 +113,14 @@ def test_the_bounds_hold_the_mean_of_two_separate_samples() -> None:
         bounds = difference_bounds(first.astype(float), second.astype(float), 0.1)
         missed += not bounds.low <= 0.1 <= bounds.high
     assert missed <= 30
+
+
+def test_each_of_two_samples_has_half_of_the_alpha() -> None:
+    first, second = np.repeat([0.0, 1.0], [60, 40]), np.repeat([0.0, 1.0], [150, 50])
+    one, other = (mean_bounds(sample, 0.05, 0.0, 1.0) for sample in (first, second))
+    bounds = difference_bounds(first, second, 0.1)
+    assert (bounds.low, bounds.high) == (one.low - other.high, one.high - other.low)
+    assert (bounds.mean, bounds.n) == (pytest.approx(0.15), 300)
 
 
 # ---------------------------------------------------------------------------------------------------------- properties
