@@ -101,15 +101,17 @@ _EDGE = float(logit(1 - SURE))
 
 def calibration_error(probability: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error: the mean distance, over bins of equally many rows, of how often a prediction was right and how
-    sure it was said to be. Bins of `ROWS_PER_BIN` rows or more, at most `MOST_BINS`. Chance alone makes it larger than 0.
+    sure it was said to be. Bins of some `ROWS_PER_BIN` rows or more, at most `MOST_BINS`; equal probabilities share
+    one. Chance alone makes it larger than 0.
 
     >>> calibration_error(np.full(100, 0.8), np.arange(100) < 60)
     0.2
     """
-    order = np.argsort(probability, kind="stable")
-    bins = np.array_split(order, min(MOST_BINS, max(1, len(order) // ROWS_PER_BIN)))
-    gaps = [len(some) * abs(float(right[some].mean() - probability[some].mean())) for some in bins]
-    return round(sum(gaps) / len(order), 12)
+    count = min(MOST_BINS, max(1, len(probability) // ROWS_PER_BIN))
+    borders = np.unique(np.quantile(probability, np.linspace(0, 1, count + 1)[1:-1]))
+    bins = np.searchsorted(borders, probability, side="right")  # equal ones lie in the same
+    gaps = [some.sum() * abs(float(right[some].mean() - probability[some].mean())) for some in (bins == n for n in np.unique(bins))]
+    return round(float(sum(gaps)) / len(probability), 12)
 
 
 # ------------------------------------------------------------------------------------------------------------- the curve
