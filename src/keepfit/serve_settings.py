@@ -28,7 +28,7 @@ class LogSettings(Section):
     keep: Duration | None = None
     """Segments older than this are removed once their labelled rows were taken into the loop; None: kept for ever."""
     compact: int = Field(default=64, ge=2)
-    """A day before today with more segments than this is merged into one."""
+    """A day before today with more segments than this is merged into one; of today, this many at a time."""
     intake: bool = True
     """Whether labelled rows of the log become batches of the loop."""
     min_rows: int = Field(default=100, ge=1)

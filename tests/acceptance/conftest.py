@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.acceptance.project import add_news, make_project, state, write_day
 from tests.acceptance.runs import Done, Runs
+from tests.acceptance.serving import make_served
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -65,6 +66,12 @@ def postgres_project(runs: Runs, prepared: tuple[Path, Path], postgres_url: str,
     folder = make_project(tmp_path / "on-postgres", ledger=postgres_url)
     _give_a_life(folder, lambda *arguments, folder: runs.start(*arguments, folder=folder).wait())
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project to be served, with four versions. Whoever promotes one leaves it promoted."""
+    return make_served(tmp_path_factory.mktemp("served") / "project")
 
 
 @pytest.fixture(scope="session")

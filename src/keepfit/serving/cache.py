@@ -36,7 +36,7 @@ class Cache:
         target = self._target(shelved)
         try:
             os.utime(target)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._put(self._fetched(shelved), target)
         return _placed(shelved, target)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from keepfit import errors
 from keepfit.codec import dumps
 from keepfit.errors import KeepfitError, NotFound, Unavailable
-from keepfit.live.servers import ANSWERING, CONNECTING, OfficeAway, answer, ask_now, question
+from keepfit.live.servers import ANSWERING, CONNECTING, NotAsked, OfficeAway, answer, ask_now, question
 from keepfit.serving.telling import place_of, tell
 
 __all__ = ["ControlServer", "Office", "OfficeAway", "OfficeClient"]
@@ -46,7 +46,7 @@ class OfficeClient:
             async with asyncio.timeout(CONNECTING):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=LONGEST)
         except (OSError, TimeoutError) as error:
-            raise OfficeAway() from error
+            raise NotAsked() from error
         try:
             async with asyncio.timeout(self._patience):
                 writer.write(question(act, arguments))
@@ -129,4 +129,5 @@ def _refusal(error: str, message: str) -> str:
 
 def _known_name(error: KeepfitError) -> str:
     """Of the error, or of the nearest kind above it that both ends know."""
-    return next(kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
+    known = (kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
+    return str(next(known))

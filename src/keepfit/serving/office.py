@@ -55,6 +55,7 @@ class Office:
         self._cache = Cache(root / "versions", self._registry.ports.shelf)
         self._alias = self._registry.config.promote.alias
         self._newest_due = 0.0
+        self._notes: dict[str, str] = {}  # on the routing
         self._placed: dict[str, Placed] = {}  # of the versions that routes name, by number
         self._follow = Duty("registry", self._registry.config.serve.poll.total_seconds(), self._follow_registry)
         self._routing = Duty("ledger", ROUTES, self._follow_ledger)
@@ -115,6 +116,7 @@ class Office:
         project = self._state
         self._planner.keys(keys(project.ports, project.config))
         routes = project.live.routes()
+        self._notes = {"routing": "; ".join(routes.notes)} if routes.notes else {}
         shelf, champion = project.ports.shelf, self._planner.plan.champion
         if champion is None or routes.champion != champion.version:
             return  # one of the two has not seen yet that the alias moved
@@ -154,7 +156,8 @@ class Office:
         ports.log.tidy(ports.clock.now(), ports.spans.taken()[REQUEST])
 
     def _tell_troubles(self) -> None:
-        self._planner.notes({duty.name: trouble for duty in self._duties if (trouble := duty.trouble)})
+        troubles = {duty.name: trouble for duty in self._duties if (trouble := duty.trouble)}
+        self._planner.notes(self._notes | troubles)
 
     # ---------------------------------------------------------------------------------------------------------------- acts
 

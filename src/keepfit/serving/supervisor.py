@@ -88,7 +88,7 @@ def _check_keys(config: Config, plan: Plan | None, flags: Mapping[str, Any]) -> 
         if not project.keys():
             raise ConfigError(
                 f"Whoever reaches {config.serve.host} could use this server, and there is no API key yet. Make one with "
-                '`keepfit keys add`, or say [serve] authentication = "off" where something in front of it lets in only whom it should.'
+                '`keepfit keys add`, or say [serve] authentication = "off" where something in front of it does that.'
             )
 
 

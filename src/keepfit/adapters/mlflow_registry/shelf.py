@@ -74,7 +74,10 @@ class MlflowShelf:
         client = self._connection.client
         parent = path.rpartition("/")[0] or None
         if any(item.path == path for item in client.list_artifacts(run, parent)):
-            client.download_artifacts(run, path, str(folder))
+            with tempfile.TemporaryDirectory(prefix=".keepfit-", dir=folder) as place:
+                found = Path(client.download_artifacts(run, path, place))  # where below depends on the store
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                found.rename(folder / path)
 
     def _shelved(self, found: Any) -> Shelved:
         content_hash = found.tags.get(Tag.CONTENT_HASH)
