@@ -1,5 +1,5 @@
 # Every command sets up what it needs. Nothing is installed outside this folder.
-.PHONY: setup demo test check bench docs lock clean
+.PHONY: setup demo train serve monitor test test-integration check bench docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,8 +22,27 @@ setup: .venv/.installed  ## Install keepfit and what its tests need into .venv
 demo: setup  ## Thirty days of a churn model's life, in less than a minute
 	$(BIN)/keepfit demo
 
+# A project to work on: yours with PROJECT=..., else a filter of made-up text messages.
+PROJECT ?= build/sms-spam
+
+$(PROJECT)/keepfit.toml: | setup
+	$(BIN)/keepfit init sms-spam $(PROJECT)
+	$(BIN)/keepfit simulate --project $(PROJECT) --start 2026-01-01 --days 8
+
+train: setup $(PROJECT)/keepfit.toml  ## One cycle of PROJECT: validate what is new, decide, train, compare, promote
+	$(BIN)/keepfit run --project $(PROJECT)
+
+serve: setup $(PROJECT)/keepfit.toml  ## The champion of PROJECT behind its API, until Ctrl-C
+	$(BIN)/keepfit serve --project $(PROJECT)
+
+monitor: setup $(PROJECT)/keepfit.toml  ## The latest judgement of PROJECT: signals, drift, trend
+	$(BIN)/keepfit monitor --project $(PROJECT)
+
 test: setup  ## The whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-integration: setup  ## Whole cycles and servers in real processes
+	$(BIN)/pytest -n 2 --dist worksteal tests/acceptance
 
 check: setup  ## Lint, types, import directions
 	$(BIN)/ruff check src tests benchmarks docs

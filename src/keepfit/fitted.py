@@ -27,7 +27,7 @@ class FittedModel:
         values = np.asarray(self.estimator.predict(features))
         classes = getattr(self.estimator, "classes_", None)
         if classes is None:
-            return Predictions(values.astype(float).reshape(len(features)))
+            return Predictions(values.astype(float).reshape(len(values)))
         names = tuple(str(name) for name in np.asarray(classes).tolist())
         labels = np.array([str(label) for label in values.tolist()], dtype=object)
         if not hasattr(self.estimator, "predict_proba"):

@@ -128,6 +128,8 @@ class Holdout(Section):
     file. auto: group where data.group is set, else time where data.time is set, else row."""
     stratify: str | None = None
     """A column (the target, say) of which every value gives the same share; not by time or file."""
+    texts: Literal["exact", "normalised"] = "exact"
+    """Which texts are the same where rows are held out by row: equal ones, or also those that differ in case and spacing only."""
 
 
 class Data(Section):

@@ -29,7 +29,7 @@ from keepfit.records import Outcome
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCE = Path(keepfit.__file__).parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")] + sorted(
     path for path in [*DOCS.rglob("*.md"), *SOURCE.rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 )
 COMMANDS: Any = typer.main.get_command(app)
@@ -123,7 +123,7 @@ def test_every_verb_and_flag_is_in_the_reference() -> None:
     for verb, command in commands("keepfit", COMMANDS).items():
         part = page.partition(f"\n## `{verb}`\n")[2].partition("\n## ")[0]
         assert part, verb
-        for parameter in command.params:
+        for parameter in (each for each in command.params if not getattr(each, "hidden", False)):
             assert all(flag in part for flag in parameter.opts if flag.startswith("-")), (verb, parameter.name)
 
 

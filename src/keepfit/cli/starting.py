@@ -51,11 +51,17 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Where to make the project; a temporary folder without.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=2, max=365, help="Days to play.")] = 30,
+    template: Annotated[str, typer.Option("--template", help="churn, or sms-spam: a filter behind its API.")] = "churn",
+    days: Annotated[int, typer.Option("--days", min=2, max=365, help="Days of churn to play.")] = 30,
     json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
-    """Play thirty days of a churn model's life: a concept drift, a broken day, one cycle a day."""
+    """Play a model's life: thirty days of churn with a concept drift and a broken day, or an SMS filter that meets a new scam."""
+    if template == "sms-spam":
+        _tell_story(folder, json=json)
+        return
+    if template != "churn":
+        raise ConfigError(f"--template {template!r}: expected churn or sms-spam")
     from keepfit.cli.demo_table import show
     from keepfit.demo import play
 
@@ -64,6 +70,17 @@ def demo(
         document([day.record() for day in days_played])
     else:
         show(days_played)
+
+
+def _tell_story(folder: Path | None, *, json: bool) -> None:
+    from keepfit.cli.story_table import show
+    from keepfit.story import play
+
+    scenes = play(folder, note)
+    if json:
+        document(scenes)
+    else:
+        show(scenes)
 
 
 @verb
@@ -90,16 +107,31 @@ def simulate(
     concept_drift_from: Annotated[str | None, typer.Option(metavar="DATE", help="From this day the relation changes.")] = None,
     broken_on: Annotated[list[str] | None, typer.Option(metavar="DATE", help="On this day an upstream column breaks.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the generator.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Ask this running API instead of writing files.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="With --url: requests a second at most.")] = 50.0,
+    labels: Annotated[str, typer.Option(metavar="N%", help="With --url: share of the answers whose label comes back.")] = "100%",
+    label_delay: Annotated[str, typer.Option(metavar="TIME", help="With --url: how long labels take, such as 30s.")] = "0s",
+    labels_to: Annotated[Path | None, typer.Option(metavar="FILE", help="With --url: a CSV that gets the labels instead.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="With --url: rows that were asked before.")] = 0,
     json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
-    """Write made-up days of data into the inbox, by the project's generator."""
+    """Make up days of data by the project's generator: files in the inbox, or with --url traffic for a running API.
+
+    The API key is read from KEEPFIT_API_KEY.
+    """
     from keepfit.project import open
 
     options: dict[str, Any] = dict(_option(each) for each in option or ())
     given = {"covariate_drift": covariate_drift_from, "concept_drift": concept_drift_from, "broken": broken_on}
     options |= {name: value for name, value in given.items() if value}
     with open(project) as opened:
+        if url is not None:
+            from keepfit.cli.traffic import pace, told
+
+            wanted = pace(rate, labels, label_delay, labels_to, skip)
+            told(opened.send_traffic(url, start, days, options, wanted, note), wanted, json=json)
+            return
         names = opened.simulate(start, days, options)
     if json:
         document(names)

@@ -37,7 +37,7 @@ from keepfit.serving.planning import LAST, Planner, Routes, facts
 from keepfit.serving.telling import tell
 
 TICK = 0.25  # seconds between two looks at what is away
-ROUTES, DRAIN, OVERSEE, NEWEST, TIDY = 0.5, 1.0, 2.0, 1.0, 86_400.0  # seconds between two times
+ROUTES, DRAIN, OVERSEE, NEWEST, TIDY = 0.5, 1.0, 2.0, 1.0, 60.0  # seconds between two times
 LIVE = ("comparison", "routing", "performance", "drift", "calculate_drift", "history")  # acts that only look
 LEASE = 1.0  # seconds that an act waits for a lease that is held for a moment
 LAST_DRAIN = 10.0  # seconds that the last drain may take
@@ -153,6 +153,7 @@ class Office:
         for name in self._cache.tidy(self._planner.folders):
             tell("forgotten", version=name)
         ports = self._log.ports
+        ports.log.drain()  # a label on its way keeps its row
         ports.log.tidy(ports.clock.now(), ports.spans.taken()[REQUEST])
 
     def _tell_troubles(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from keepfit.config import load
 from keepfit.errors import ConfigError
 
-NAMES = ("stem", "sentiment", "churn")
+NAMES = ("stem", "sentiment", "churn", "sms-spam", "iris")
 _IGNORED = ("__pycache__", "__init__.py")
 
 
@@ -19,12 +20,20 @@ def copy_template(name: str, folder: Path) -> list[str]:
     if name not in NAMES:
         raise ConfigError(f"There is no template {name!r}: choose one of {', '.join(NAMES)}.")
     begin_folder(folder)
-    source = Path(__file__).parent / name
+    source = Path(__file__).parent / name.replace("-", "_")
     for path in sorted(source.iterdir()):
         if path.name not in _IGNORED:
             (folder / path.name).write_bytes(path.read_bytes())
     make_data_folders(folder)
+    if (source / "first_data.py").exists():
+        _write_first_data(source.name, folder)
     return [f"{name} is ready in {folder}", *_next_steps(folder)]
+
+
+def _write_first_data(template: str, folder: Path) -> None:
+    """Put a public data set into the inbox of a template that begins with one."""
+    maker = importlib.import_module(f"keepfit.templates.{template}.first_data")
+    maker.main(str(folder / load(folder, environment={}).data.inbox))
 
 
 def begin_folder(folder: Path) -> None:

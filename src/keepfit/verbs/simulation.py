@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,21 +21,29 @@ def simulate(start: str | None, days: int, options: Mapping[str, Any], code: Any
 
     Raises `ConfigError` for a project without a generator or a date that is none, `UserCodeError` when the generator fails.
     """
-    settings = config.simulate
-    if settings is None:
-        raise ConfigError("This project has no [simulate] section, so there is nothing to make data with.")
-    first = _date(start)
     inbox = config.path(config.data.inbox)
     names = []
-    for day in (first + timedelta(days=offset) for offset in range(days)):
-        frame = code.call("simulate", day, settings.seed, **{**settings.options, **options})
-        name = settings.file_name.format(day=day)
+    for day, frame in made_up(start, days, options, code, config):
+        assert config.simulate is not None  # noqa: S101 - made_up has looked
+        name = config.simulate.file_name.format(day=day)
         _write(inbox / name, frame)
-        if settings.quality is not None:
+        if config.simulate.quality is not None:
             report = {"day": day.isoformat(), **code.call("quality", frame)}
             _write_text((inbox / name).with_suffix(".quality.json"), json.dumps(report, indent=2, default=str) + "\n")
         names.append(name)
     return names
+
+
+def made_up(
+    start: str | None, days: int, options: Mapping[str, Any], code: Any, config: Config
+) -> Iterator[tuple[date, pd.DataFrame]]:
+    """Each day with its rows. Raises as `simulate` does, before the first day where it is about the project or the date."""
+    settings = config.simulate
+    if settings is None:
+        raise ConfigError("This project has no [simulate] section, so there is nothing to make data with.")
+    first = _date(start)
+    for day in (first + timedelta(days=offset) for offset in range(days)):
+        yield day, code.call("simulate", day, settings.seed, **{**settings.options, **options})
 
 
 def _date(text: str | None) -> date:

@@ -8,17 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from keepfit.adapters.sklearn_trainer import SklearnTrainer
 from keepfit.adapters.sklearn_trainer.candidates import Option
 from keepfit.adapters.sklearn_trainer.selection import folds
 from keepfit.adapters.sklearn_trainer.sharing import alike, divided
+from keepfit.adapters.sklearn_trainer.threads import fits_at_once
 from keepfit.config import Config
 from keepfit.prepared import FILE, GROUP, HOLDOUT, TIME, TRUTH, groups_of
 from keepfit.stats.metrics import builtin
@@ -201,3 +204,41 @@ def test_rows_that_all_differ_are_divided_as_ever() -> None:
     for (training, judging), (first, second) in zip(folds(table, target, config(train={"folds": 3})), plain, strict=True):
         assert (training == first).all()
         assert (judging == second).all()
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+def test_models_that_draw_from_one_source_are_the_same_however_many_threads_there_are() -> None:
+    draw = np.random.default_rng(2)
+    words = np.array([f"w{n}" for n in range(400)])
+    labels = draw.choice(["spam", "ham"], 400)
+    texts = [" ".join(draw.choice(words[:300] if label == "spam" else words[100:], 12)) for label in labels]
+    table = with_own(pd.DataFrame({"message": texts, TRUTH: labels}))
+
+    def build(name: str) -> Pipeline:
+        end = CalibratedClassifierCV(LinearSVC(tol=0.1), cv=5, ensemble=False)
+        return Pipeline([("texts", ColumnTransformer([("words", TfidfVectorizer(), "message")])), ("model", end)])
+
+    search = {"estimator__model__estimator__C": [0.1, 1.0, 10.0]}
+    candidates = [{"build": "m:svm", "preprocess": False, "search": search}]
+    made = [trainer(build, candidates, workers).train(table, ["message"]) for workers in (1, 4, 4, 4)]
+    answers = [found.model.predict_proba(table[["message"]]) for found in made]
+    assert all((each == answers[0]).all() for each in answers)
+    assert all(found.scores == made[0].scores for found in made)
+
+
+@pytest.mark.parametrize(
+    ("end", "at_once"),
+    [
+        (LinearSVC(), 1),
+        (CalibratedClassifierCV(LinearSVC()), 1),
+        (LogisticRegression(solver="liblinear"), 1),
+        (SVC(probability=False), 1),
+        (LogisticRegression(), 4),
+        (MultinomialNB(), 4),
+    ],
+    ids=str,
+)
+def test_only_they_are_fitted_one_after_the_other(end: Any, at_once: int) -> None:
+    assert fits_at_once([option(Pipeline([("scale", StandardScaler()), ("estimator", Pipeline([("model", end)]))]))], 4) == at_once

@@ -337,3 +337,41 @@ def test_what_is_prepared_says_how_many_rows_are_for_what(tmp_path) -> None:
     assert (cycle.prepared.rows, cycle.prepared.training, cycle.prepared.holdout) == (100, 75, 25)
     assert cycle.prepared.labelled == (rows[TRUTH].notna() & ~rows[HOLDOUT]).sum()
     assert cycle.prepared.columns == ("x", "g")
+
+
+# ----------------------------------------------------------------------------------------------------------------- texts
+
+SAID = ["Win a prize", "win  A prize", " WIN a PRIZE", "see you", "See you ", "call me"]
+
+
+@pytest.mark.parametrize("texts", ["exact", "normalised"])
+def test_texts_that_differ_in_case_and_spacing_are_held_out_together_where_that_was_wanted(tmp_path, texts) -> None:
+    columns = {"m": {"type": "text"}, "y": {"type": "category"}}
+    one = World(tmp_path, {"data": {"columns": columns, "holdout": {"by": "row", "share": 0.5, "texts": texts}}})
+    said = [f"{text} {number}" for number in range(40) for text in SAID]
+    finish(one, a=pl.DataFrame({"m": said, "y": ["a", "b"] * (len(said) // 2)}))
+    finish(one, b=pl.DataFrame({"m": [text.upper() for text in said], "y": ["a", "b"] * (len(said) // 2)}))
+    found: dict[str, set[bool]] = defaultdict(set)
+    for text, held in one.rows()[["m", HOLDOUT]].itertuples(index=False):
+        found[" ".join(text.lower().split())].add(bool(held))
+    assert len(found) == 40 * 3
+    divided = sum(len(sides) > 1 for sides in found.values())
+    assert (divided == 0) == (texts == "normalised")
+    assert 0.3 < float(one.rows()[HOLDOUT].mean()) < 0.7
+
+
+def test_where_texts_come_to_be_compared_otherwise_what_has_trained_still_never_judges(tmp_path) -> None:
+    columns = {"m": {"type": "text"}, "y": {"type": "category"}}
+    said = [f"{text} {number}" for number in range(40) for text in SAID]
+    rows = pl.DataFrame({"m": said, "y": ["a", "b"] * (len(said) // 2)})
+    one = World(tmp_path, {"data": {"columns": columns, "holdout": {"by": "row", "share": 0.5}}})
+    finish(one, a=rows)
+    before = one.rows().assign(key=lambda found: found["m"].str.lower().str.split().str.join(" "))
+    again = World(tmp_path, {"data": {"columns": columns, "holdout": {"by": "row", "share": 0.5, "texts": "normalised"}}})
+    finish(again, b=rows.with_columns(pl.col("m").str.to_uppercase()))
+    after = again.rows()
+    assert after[FILE].nunique() == 2
+    late = after[~after["m"].isin(before["m"])].assign(key=lambda found: found["m"].str.lower().str.split().str.join(" "))
+    trained = set(before.loc[~before[HOLDOUT], "key"])
+    assert len(late) > 100
+    assert set(late.loc[late[HOLDOUT], "key"]) == set(before["key"]) - trained

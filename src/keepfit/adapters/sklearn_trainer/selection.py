@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
 from keepfit.config import Config
-from keepfit.prepared import FILE, TIME, groups_of, held_out_by
+from keepfit.prepared import FILE, TIME, features_of, groups_of, held_out_by, normalised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ ENOUGH = 500  # rows of the latest batches that are enough to choose a window by
 
 
 def folds(rows: pd.DataFrame, target: np.ndarray, config: Config) -> Sequence[Fold]:
-    """Folds that keep groups whole and, where rows have a time, never judge the past by the future.
+    """Folds that keep groups and equal rows whole and, where rows have a time, never judge the past by the future.
 
     Empty where there are too few rows, groups or members of a class to divide.
     """
@@ -37,12 +37,39 @@ def folds(rows: pd.DataFrame, target: np.ndarray, config: Config) -> Sequence[Fo
             return list((StratifiedGroupKFold if classes else GroupKFold)(count).split(rows, target, groups))
     if held_out_by(config) == "time":
         return _forward(rows, wanted)
-    rarest = int(np.unique(target, return_counts=True)[1].min()) if classes else len(rows)
-    count = min(wanted, rarest)
-    if count < 2:
-        return ()
+    target = target if classes else np.zeros(len(rows))
     kind = StratifiedKFold if classes else KFold
-    return list(kind(count, shuffle=True, random_state=seed).split(rows, target))
+    for belongs in (_same_rows(rows, config), np.arange(len(rows))):  # where too few rows differ, equal ones are divided too
+        first = np.unique(belongs)
+        count = min(wanted, _rarest(target[first], target))
+        if count >= 2:
+            divided = kind(count, shuffle=True, random_state=seed).split(first, target[first])
+            return [_with_their_likes(first[judging], belongs) for _, judging in divided]
+    return ()
+
+
+def _same_rows(rows: pd.DataFrame, config: Config) -> np.ndarray:
+    """For each row the position of the first one with the same features, texts compared as for the holdout."""
+    import polars as pl
+
+    features = pl.from_pandas(rows[features_of(rows)].reset_index(drop=True))
+    if config.data.holdout.texts == "normalised":
+        features = features.with_columns(normalised(series) for series in features if series.dtype == pl.String)
+    if not features.width:
+        return np.arange(len(rows))
+    numbered = features.with_columns(pl.int_range(pl.len()).alias("__row"))
+    return numbered.select(pl.col("__row").first().over(features.columns)).to_series().to_numpy()
+
+
+def _rarest(some: np.ndarray, every: np.ndarray) -> int:
+    """How many of `some` are of the class that the fewest are of, of all classes there are."""
+    return min(int((some == kind).sum()) for kind in np.unique(every))
+
+
+def _with_their_likes(judging: np.ndarray, belongs: np.ndarray) -> Fold:
+    """The rows that judge, and all others, where of those that belong together the first is given."""
+    judges = np.isin(belongs, judging)
+    return np.flatnonzero(~judges), np.flatnonzero(judges)
 
 
 def _forward(rows: pd.DataFrame, wanted: int) -> Sequence[Fold]:

@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from keepfit.adapters.sklearn_trainer.candidates import Candidates, Option
 from keepfit.adapters.sklearn_trainer.selection import fixed_window, folds, hold_back_latest, last, window_name
+from keepfit.adapters.sklearn_trainer.sharing import alike, divided
+from keepfit.adapters.sklearn_trainer.threads import fits_at_once, within_a_fit
 from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
@@ -25,7 +27,7 @@ from keepfit.stats.units import value
 if TYPE_CHECKING:
     import pandas as pd
 
-Task = tuple[Option, "pd.DataFrame", "pd.DataFrame"]  # fit on the first rows, judge on the second
+Split = tuple["pd.DataFrame", "pd.DataFrame"]  # rows to fit on, and rows to judge on
 
 
 class SklearnTrainer:
@@ -52,10 +54,11 @@ class SklearnTrainer:
         seed = self._config.train.seed
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        with joblib.parallel_config("threading", n_jobs=self._config.engine.workers), threadpool_limits(_threads(rows, features)):
+        options = [] if self._own is not None else list(self._candidates.options(rows[list(features)]))
+        workers = fits_at_once(options, self._config.engine.workers)
+        with joblib.parallel_config("threading", n_jobs=workers), threadpool_limits(within_a_fit(rows, features)):
             if self._own is not None:
                 return self._train_own(rows, features)
-            options = list(self._candidates.options(rows[list(features)]))
             choosing = self._config.retrain.window == "choose"
             best, window, scores = (self._choose_window if choosing else self._choose)(options, rows, features)
             chosen = last(rows, window)
@@ -76,7 +79,7 @@ class SklearnTrainer:
     def loss_model(self, rows: pd.DataFrame, features: Sequence[str], losses: np.ndarray) -> Model:
         frame = rows[list(features)]
         pipeline = self._candidates.loss_pipeline(frame) if np.any(losses > 0) else None
-        with threadpool_limits(_threads(rows, features)):
+        with threadpool_limits(within_a_fit(rows, features)):
             if pipeline is None:
                 return FittedModel(DummyRegressor().fit(frame, losses))
             try:
@@ -91,8 +94,7 @@ class SklearnTrainer:
         window = fixed_window(self._config)
         within = last(rows, window).reset_index(drop=True)
         divided = folds(within, self._target(within), self._config) if len(options) > 1 else ()
-        tasks = [(option, within.iloc[training], within.iloc[judging]) for option in options for training, judging in divided]
-        found = np.array(self._scores(tasks, features)).reshape(len(options), len(divided))
+        found = self._scores(options, [(within.iloc[training], within.iloc[judging]) for training, judging in divided], features)
         means = [float(mean) for mean in found.mean(axis=1)] if len(divided) else [np.nan] * len(options)
         return options[self._best(means)], window, _described(options, [window] * len(options), means)
 
@@ -105,23 +107,47 @@ class SklearnTrainer:
             return self._choose(options, rows, features)
         windows = [None, *(size for size in self._config.retrain.windows if size < before[FILE].nunique())]
         pairs = [(option, window) for window in windows for option in options]
-        scores = self._scores([(option, last(before, window), latest) for option, window in pairs], features)
+        scores = self._scores(options, [(last(before, window), latest) for window in windows], features).T.ravel().tolist()
         best, window = pairs[self._best(scores)]
         return best, window, _described([option for option, _ in pairs], [window for _, window in pairs], scores)
 
-    def _scores(self, tasks: Sequence[Task], features: Sequence[str]) -> list[float]:
-        return list(joblib.Parallel(prefer="threads")(joblib.delayed(self._score)(*task, features) for task in tasks))
+    def _scores(self, options: Sequence[Option], splits: Sequence[Split], features: Sequence[str]) -> np.ndarray:
+        """The metric of every option (a row each) on the judging rows of every split (a column each)."""
+        groups = alike(options)
+        work = [(group, split) for split in range(len(splits)) for group in groups]
+        judge = joblib.delayed(self._judge)
+        scores = joblib.Parallel(prefer="threads")(
+            judge([options[position] for position in group], *splits[split], features) for group, split in work
+        )
+        found = np.full((len(options), len(splits)), np.nan)
+        for (group, split), of_group in zip(work, scores, strict=True):
+            found[group, split] = of_group
+        return found
 
-    def _score(self, option: Option, training: pd.DataFrame, judging: pd.DataFrame, features: Sequence[str]) -> float:
-        """The metric on rows that this fit has not seen; NaN where it cannot be fitted or scored."""
+    def _judge(
+        self, options: Sequence[Option], training: pd.DataFrame, judging: pd.DataFrame, features: Sequence[str]
+    ) -> list[float]:
+        """The metric of options that prepare alike on rows that no fit has seen; NaN where one cannot be fitted or scored."""
+        judging, target = judging.reset_index(drop=True), self._target(training)
+        preparation, _ = divided(options[0].built())
+        given, asked = training[list(features)], judging[list(features)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # convergence and rare classes show in the score
+            if preparation is not None:
+                try:
+                    given = preparation.fit_transform(given, target)
+                except (ValueError, TypeError):
+                    return [float("nan")] * len(options)
+                asked = preparation.transform(asked)
+            return [self._score(divided(option.built())[1], given, target, asked, judging) for option in options]
+
+    def _score(self, estimator: Any, given: Any, target: np.ndarray, asked: Any, judging: pd.DataFrame) -> float:
         try:
-            model = FittedModel(self._fit(option, training, features))
-        except DataError:
+            model = FittedModel(estimator.fit(given, target))
+        except (ValueError, TypeError):
             return float("nan")
-        judging = judging.reset_index(drop=True)
-        predictions = model.predict(judging[list(features)])
         groups = groups_of(judging, self._config)
-        score = value(self._metric.statistics(judging[TRUTH].to_numpy(), predictions, groups, for_metric(judging)))
+        score = value(self._metric.statistics(judging[TRUTH].to_numpy(), model.predict(asked), groups, for_metric(judging)))
         return float("nan") if score is None else score
 
     def _best(self, scores: Sequence[float]) -> int:
@@ -170,7 +196,7 @@ class _LossModel(FittedModel):
     """Predicts with as few threads as it was fitted with: waiting for each other costs several times the work here too."""
 
     def predict(self, features: pd.DataFrame) -> Predictions:
-        with threadpool_limits(_threads(features, list(features.columns))):
+        with threadpool_limits(within_a_fit(features, list(features.columns))):
             return super().predict(features)
 
 
@@ -184,9 +210,3 @@ def _described(options: Sequence[Option], windows: Sequence[int | None], scores:
         )
         for option, window, score in zip(options, windows, scores, strict=True)
     )
-
-
-def _threads(rows: pd.DataFrame, features: Sequence[str]) -> int | None:
-    """Threads for linear algebra and boosting inside one fit: one for small data, where several only wait for each other
-    (fifteen times slower beside another busy process, measured), and the libraries' own choice for large."""
-    return 1 if len(rows) * len(features) < 5_000_000 else None
