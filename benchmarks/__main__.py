@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,20 @@ from rich.table import Table
 
 from benchmarks.measure import Failed, Limit, Row, Skipped, as_ratio, say
 
-NAMES = ("nothing_to_do", "large_ledger", "cold_cycle", "drift_speed", "drift_alarms")
-PACKAGES = ("keepfit", "mlflow", "evidently", "great-expectations", "prefect", "scikit-learn", "pandas", "polars")
+SERVING = ("serving_tabular", "serving_text", "serving_ready", "serving_memory", "serving_swap")
+NAMES = ("nothing_to_do", "large_ledger", "cold_cycle", "drift_speed", "drift_alarms", *SERVING)
+PACKAGES = (
+    "keepfit",
+    "mlflow",
+    "evidently",
+    "great-expectations",
+    "prefect",
+    "scikit-learn",
+    "pandas",
+    "polars",
+    "fastapi",
+    "uvicorn",
+)
 
 
 def main() -> int:
@@ -36,6 +49,7 @@ def main() -> int:
     if arguments.repeat < 1:
         parser.error("--repeat must be at least 1")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: servers that are under load are ended too
     machine = describe_machine()
     rows: list[Row] = []
     skipped: dict[str, str] = {}
@@ -129,8 +143,8 @@ def spread(figures: Sequence[float], unit: str = "s") -> str:
     """The median, and the least and the most beside it."""
     if not figures:
         return ""
-    digits = 3 if unit == "s" and max(figures) < 0.5 else {"s": 2, "MB": 0, "%": 1}[unit]
-    after = "" if unit == "s" else f" {unit}"
+    digits = 3 if unit == "s" and max(figures) < 0.5 else {"s": 2, "ms": 2, "MB": 0, "%": 1, "req/s": 0, "": 0}[unit]
+    after = "" if unit in ("s", "") else f" {unit}"
     middle = f"{statistics.median(figures):.{digits}f}{after}"
     return middle if len(figures) == 1 else f"{middle} ({min(figures):.{digits}f}–{max(figures):.{digits}f})"
 

@@ -38,22 +38,27 @@ class Failed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a figure must not exceed: a share of the peer's, or seconds, or so much of its unit."""
+    """What a figure must not exceed: a share of the peer's, or seconds, or so much of its unit. Or what it must reach."""
 
     share: float | None = None
     seconds: float | None = None
     most: float | None = None
+    least: float | None = None  # times the peer's, where more is better
 
     def holds(self, keepfit: float, peer: float | None) -> bool:
         if self.seconds is not None:
             return keepfit <= self.seconds
         if self.most is not None:
             return keepfit <= self.most
+        if self.least is not None:
+            return peer is not None and keepfit >= self.least * peer
         return peer is not None and self.share is not None and keepfit <= self.share * peer
 
     def __str__(self) -> str:
         if self.most is not None:
             return f"{self.most:.3g}"
+        if self.least is not None:
+            return f"at least {self.least:g}x"
         return f"{self.seconds:g} s" if self.seconds is not None else as_ratio(self.share)
 
 
@@ -62,7 +67,7 @@ class Row:
     """One line of the table. Times are seconds of wall clock."""
 
     what: str
-    unit: str = "s"  # of the figures: s, MB, %
+    unit: str = "s"  # of the figures: s, ms, MB, %, req/s, or nothing for a count
     keepfit: tuple[float, ...]  # every run
     peer: tuple[float, ...] = ()  # every run; empty: there is nothing to compare with
     against: str = ""  # what the peer is
