@@ -20,8 +20,8 @@ def scheme(address: str) -> str:
     return found if separator else ""
 
 
-def file_system(address: str, why: str, **options: Any) -> Any:
-    """The fsspec file system of a URL; `why` says what needs it. Raises `ConfigError`, `MissingExtra`."""
+def file_system(address: str, why: str, expected: str = "a path or an s3:// URL", **options: Any) -> Any:
+    """The fsspec file system of a URL; `why` says what needs it, `expected` what might be there instead. Raises `ConfigError`, `MissingExtra`."""
     name = scheme(address)
     if name == "s3":
         require("s3fs", extra="s3", why=why)
@@ -29,7 +29,7 @@ def file_system(address: str, why: str, **options: Any) -> Any:
     try:
         return fsspec.filesystem(name, **options)
     except (ValueError, ImportError) as error:
-        raise ConfigError(f"{why} is not possible: {error}. Expected a path or an s3:// URL.") from None
+        raise ConfigError(f"{why} is not possible: {error}. Expected {expected}.") from None
 
 
 def is_of_a_store(error: Exception) -> bool:

@@ -311,6 +311,8 @@ class Project:
                 with self._alone():
                     audit.record(project, act)  # first: it may tell of an act of which nothing came, and leaves none out
                     return move()
+            except LeaseHeld:
+                raise  # who is refused changes nothing
             except KeepfitError as error:
                 with contextlib.suppress(KeepfitError):  # the ledger may be what is away
                     audit.record(project, replace(act, outcome=f"refused: {error}"))

@@ -353,7 +353,7 @@ def test_the_schema_knows_every_setting_and_duration_texts() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_template_keeps_to_the_schema(template) -> None:
-    tree = tomllib.loads((files("keepfit.templates") / template / FILE_NAME).read_text())
+    tree = tomllib.loads((files("keepfit.templates") / template.replace("-", "_") / FILE_NAME).read_text())
     assert list(_misfits(tree, json_schema(), "")) == []
     assert Config.of(tree).project.name
 

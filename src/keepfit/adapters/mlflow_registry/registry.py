@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -264,7 +265,9 @@ def _write_files(registration: Registration, model: Model, folder: Path) -> Path
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     (folder / REFERENCE_PATH).parent.mkdir(parents=True, exist_ok=True)
-    registration.reference.write_parquet(folder / REFERENCE_PATH)
+    reference = io.BytesIO()
+    registration.reference.write_parquet(reference)  # not to the file: polars does not say that a disk is full
+    (folder / REFERENCE_PATH).write_bytes(reference.getbuffer())
     return folder
 
 
