@@ -10,13 +10,17 @@ import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from keepfit.config import Config
-from keepfit.errors import KeepfitError, LeaseLost
-from keepfit.ports import Leases
+from keepfit.errors import KeepfitError, LeaseHeld, LeaseLost
+from keepfit.ports import Leases, moves_of
 from keepfit.records import Lease
+
+LONGEST_MOVE = 10.0  # seconds after which who moves the alias, and is not heard of, may be replaced
+PAUSE = 0.05  # seconds between two attempts
 
 
 class HeldLease:
@@ -45,12 +49,30 @@ class HeldLease:
         self._thread.join(timeout=10)
 
 
-@contextlib.contextmanager
-def held(leases: Leases, config: Config) -> Iterator[HeldLease]:
+def held(leases: Leases, config: Config) -> contextlib.AbstractContextManager[HeldLease]:
     """Hold the project's lease. Raises `LeaseHeld` naming who has it."""
-    seconds = config.ledger.lease.total_seconds()
-    holder = new_holder()
-    lease = HeldLease(leases, leases.acquire(config.project.name, holder, seconds, is_dead=is_dead), seconds)
+    return _held(leases, config.project.name, config.ledger.lease.total_seconds(), 0)
+
+
+def held_for_move(leases: Leases, config: Config, patience: float) -> contextlib.AbstractContextManager[HeldLease]:
+    """Hold the lease under which the alias is moved, which nobody holds for long: wait for it for so many seconds at most. Raises
+    `LeaseHeld`."""
+    seconds = min(LONGEST_MOVE, config.ledger.lease.total_seconds())
+    return _held(leases, moves_of(config.project.name), seconds, patience)
+
+
+@contextlib.contextmanager
+def _held(leases: Leases, on: str, seconds: float, patience: float) -> Iterator[HeldLease]:
+    holder, deadline = new_holder(), time.monotonic() + patience
+    while True:
+        try:
+            acquired = leases.acquire(on, holder, seconds, is_dead=is_dead)
+            break
+        except LeaseHeld:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(PAUSE)
+    lease = HeldLease(leases, acquired, seconds)
     _HOLDING.add(holder)
     try:
         yield lease

@@ -20,8 +20,10 @@ def scheme(address: str) -> str:
     return found if separator else ""
 
 
-def file_system(address: str, why: str, expected: str = "a path or an s3:// URL", **options: Any) -> Any:
-    """The fsspec file system of a URL; `why` says what needs it, `expected` what might be there instead. Raises `ConfigError`, `MissingExtra`."""
+def file_system(address: str, why: str, *, expected: str = "a path or an s3:// URL", **options: Any) -> Any:
+    """The fsspec file system of a URL; `why` says what needs it, `expected` what might be there instead.
+
+    Raises `ConfigError`, `MissingExtra`."""
     name = scheme(address)
     if name == "s3":
         require("s3fs", extra="s3", why=why)

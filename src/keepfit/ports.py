@@ -383,8 +383,13 @@ class Releaser(Protocol):
 # -------------------------------------------------------------------------------------------------------------- ledger
 
 
+def moves_of(project: str) -> str:
+    """What the lease is on under which a project's alias is moved: a person need not wait for a cycle to end."""
+    return f"{project}/alias"  # no project has a / in its name
+
+
 class Leases(Protocol):
-    """One runner at a time."""
+    """One runner at a time: on a project, or on `moves_of` it."""
 
     def acquire(self, project: str, holder: str, seconds: float, *, is_dead: Callable[[str], bool] | None = None) -> Lease:
         """Take the lease with the next fence. Raises `LeaseHeld` saying who holds it and since when.
@@ -446,7 +451,7 @@ class Batches(Protocol):
 
 
 class Journal(Protocol):
-    """Promotions, written before the alias moves."""
+    """Promotions, written before the alias moves, under the project's lease or that on `moves_of` it."""
 
     def intend(self, project: str, id: str, promotion: Promotion, lease: Lease) -> JournalEntry:
         """Write the row `intended`, or find it. Raises `LeaseLost`."""

@@ -27,7 +27,7 @@ from keepfit.cycle import NAMES, Watcher
 from keepfit.cycle import run as run_cycle
 from keepfit.errors import ConfigError, KeepfitError, LeaseHeld, NotFound
 from keepfit.idle import glance, recall, remember, takes_in
-from keepfit.lease import held, is_running
+from keepfit.lease import held, held_for_move, is_running
 from keepfit.live_records import ApiKey, AuditEntry, Scope
 from keepfit.opened_ports import SCRATCH, STATE, OpenedPorts, is_missing_file
 from keepfit.ports import Clock
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from keepfit.verbs.traffic import Pace, Traffic
 
 
+MOMENT = 1.0  # seconds that a person waits for another who moves the alias
 PERSON = "command line"  # who acts where nobody else is named, for the audit
 
 
@@ -81,13 +82,27 @@ class Project:
             self.ports.held = lease
             self._sweep()
             try:
-                if self.ports.ledger.journal.unsettled(self.config.project.name):
-                    from keepfit.promotion import settle
-
-                    settle(self.ports, self.config)
+                self._settle()
                 yield
             finally:
                 self.ports.held = None
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Hold the lease under which the alias is moved, beside whoever runs a cycle."""
+        with held_for_move(self.ports.ledger.leases, self.config, MOMENT) as lease:
+            self.ports.held = lease
+            try:
+                self._settle()
+                yield
+            finally:
+                self.ports.held = None
+
+    def _settle(self) -> None:
+        if self.ports.ledger.journal.unsettled(self.config.project.name):
+            from keepfit.promotion import settle
+
+            settle(self.ports, self.config)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[Courier]:
@@ -308,7 +323,7 @@ class Project:
         audit, project = self.ports.ledger.audit, self.config.project.name
         with contextlib.nullcontext() if here else self._telling():
             try:
-                with self._alone():
+                with self._moving():
                     audit.record(project, act)  # first: it may tell of an act of which nothing came, and leaves none out
                     return move()
             except LeaseHeld:
@@ -365,11 +380,11 @@ class Project:
         """The models in service: performance, drift, comparison, routing and probation."""
         from keepfit.live import Live
 
-        return Live(self.ports, self.config, self._alone_and_telling)
+        return Live(self.ports, self.config, self._moving_and_telling)
 
     @contextlib.contextmanager
-    def _alone_and_telling(self) -> Iterator[None]:
-        with self._telling(), self._alone():
+    def _moving_and_telling(self) -> Iterator[None]:
+        with self._telling(), self._moving():
             yield
 
     def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:

@@ -1,7 +1,7 @@
 """Moving the registry's alias so that a kill at any instant leaves a journal from which the next runner can finish.
 
 The row `intended` is written first, then the alias moves by compare-and-set, then the row becomes `done`. MLflow itself sets
-an alias without comparing, so the comparison is keepfit's: read, set, read back. Among keepfit's runners the lease makes it
+an alias without comparing, so the comparison is keepfit's: read, set, read back. Among keepfit's processes a lease makes it
 exact; a person who moves the alias within those milliseconds is seen at the next cycle.
 """
 
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Iterator
 
 from keepfit.alerting import moved
 from keepfit.config import Config
 from keepfit.courier import tell
 from keepfit.errors import AliasMoved, LeaseLost, ModelRefused, NotFound
-from keepfit.ports import Ports
+from keepfit.lease import LONGEST_MOVE, held_for_move
+from keepfit.ports import Ports, moves_of
 from keepfit.records import JournalEntry, ModelVersion, Promotion
+
+
+PATIENCE = LONGEST_MOVE + 5  # seconds that a cycle waits for a person who moves the alias
 
 
 def move_alias(id: str, promotion: Promotion, ports: Ports, config: Config) -> Promotion:
@@ -24,6 +29,22 @@ def move_alias(id: str, promotion: Promotion, ports: Ports, config: Config) -> P
     Raises `AliasMoved` when the alias points to neither end of the move and `NotFound` when the version was deleted; the journal
     row is then `abandoned`.
     """
+    with _alone_at_alias(ports, config):
+        return _move(id, promotion, ports, config)
+
+
+@contextlib.contextmanager
+def _alone_at_alias(ports: Ports, config: Config) -> Iterator[None]:
+    """A cycle holds the project's lease for as long as it trains, and a person may move the alias meanwhile: whoever does it holds
+    this lease besides, for a moment."""
+    if ports.lease.project == moves_of(config.project.name):
+        yield
+    else:
+        with held_for_move(ports.ledger.leases, config, PATIENCE):
+            yield
+
+
+def _move(id: str, promotion: Promotion, ports: Ports, config: Config) -> Promotion:
     project, journal = config.project.name, ports.ledger.journal
     entry = journal.intend(project, id, promotion, ports.lease)
     wanted = entry.promotion

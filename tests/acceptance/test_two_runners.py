@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.project import make_project, state, tree, write_day
+from tests.acceptance.project import champion, make_project, state, tree, write_day
 from tests.acceptance.runs import Run, Runs, eventually
 
 import keepfit
@@ -56,13 +56,30 @@ def test_a_second_run_is_told_who_works_and_changes_nothing(runs: Runs, project:
     assert state(project) == undisturbed
 
 
-@pytest.mark.parametrize("verb", [("promote", "1"), ("rollback",), ("run", "--resume"), ("run", "--until", "collect")])
+@pytest.mark.parametrize("verb", [("run", "--resume"), ("run", "--until", "collect")])
 def test_no_verb_that_writes_gets_in_beside_a_runner(runs: Runs, project: Path, verb: tuple[str, ...]) -> None:
     first = stopped_before("registry.register", runs, project)
     before = tree(project)
     assert runs.start(*verb, folder=project).wait().code == 3
     assert tree(project) == before
     first.kill()
+
+
+def test_a_person_takes_a_champion_back_while_a_cycle_trains(runs: Runs, project: Path) -> None:
+    """Nobody waits an hour for a search to end; the cycle finds that its verdict is about another champion, and says so."""
+    runs.finish(project)
+    assert champion(project) == "2"
+    write_day(project, 6, "x", 400)
+    write_day(project, 7, "x", 400)
+    training = stopped_before("leases.acquire", runs, project, 2)  # its own to work, then the one to move the alias
+    done = runs.start("rollback", folder=project).wait()
+    assert done.code == 0, done.err
+    assert champion(project) == "1"
+    training.wake()
+    ended = training.wait()
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("alerted"), ended.out
+    assert champion(project) == "1"
 
 
 @pytest.mark.parametrize("verb", [("status",), ("history",), ("explain",), ("config",), ("run", "--dry-run")])
@@ -121,7 +138,7 @@ SLEEPS = [
     ("inbox.move", 4),
     ("inbox.move", 5),
     ("cycles.save", 10),  # the last checkpoint
-    ("leases.release", 1),
+    ("leases.release", 2),  # the first is that of the move
 ]
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, literal_column, select
 
 from keepfit.adapters.ledger_database import Database
 from keepfit.adapters.ledger_leases import check_held
-from keepfit.adapters.ledger_rules import check_project, check_status
+from keepfit.adapters.ledger_rules import check_mover, check_status
 from keepfit.adapters.ledger_schema import promotions
 from keepfit.codec import dumps, loads, read_time, time_text
 from keepfit.errors import NotFound
@@ -36,7 +36,7 @@ class SqlJournal:
         return self._write(project, id, promotion, "done", lease)
 
     def _write(self, project: str, id: str, promotion: Promotion, status: str, lease: Lease) -> JournalEntry:
-        check_project(project, lease)
+        check_mover(project, lease)
         with self._database.write() as connection:
             check_held(connection, lease)
             found = connection.execute(select(promotions).where(_is(project, id))).first()
@@ -47,7 +47,7 @@ class SqlJournal:
             return entry
 
     def settle(self, project: str, id: str, status: str, lease: Lease) -> None:
-        check_project(project, lease)
+        check_mover(project, lease)
         with self._database.write() as connection:
             check_held(connection, lease)
             before = connection.execute(select(promotions.c.status).where(_is(project, id))).scalar()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keepfit.codec import time_text
 from keepfit.errors import Conflict, LeaseHeld, LeaseLost
+from keepfit.ports import moves_of
 from keepfit.records import Batch, Cycle, Delivery, Lease, Outcome, Training
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def check_project(project: str, lease: Lease) -> None:
     """Raises `ValueError` when the lease is one on another project."""
     if lease.project != project:
         raise ValueError(f"a lease on {lease.project!r} does not allow changes to {project!r}")
+
+
+def check_mover(project: str, lease: Lease) -> None:
+    """Raises `ValueError` when the lease does not allow to move this project's alias."""
+    if lease.project != moves_of(project):
+        check_project(project, lease)
 
 
 def check_status(id: str, before: str, status: str) -> None:

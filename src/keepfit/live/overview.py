@@ -37,7 +37,8 @@ class Live:
     """Everything here is a record or plain values. Nothing but `set_routing` and `oversee` changes anything."""
 
     def __init__(self, ports: Ports, config: Config, alone: watching.Alone) -> None:
-        """`alone` holds the project's lease and settles first what a killed runner had begun; it raises `LeaseHeld`."""
+        """`alone` holds the lease under which the alias is moved, and settles first what was begun by who was killed; it raises
+        `LeaseHeld`."""
         self._ports, self._config, self._alone = ports, config, alone
 
     # ------------------------------------------------------------------------------------------------------------ looking

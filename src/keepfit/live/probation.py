@@ -36,7 +36,7 @@ KEY = "probation"  # of the document
 ACTOR = "keepfit"
 MOVED = "the alias was moved meanwhile"
 
-Alone = Callable[[], AbstractContextManager[object]]  # holds the project's lease. Raises `LeaseHeld`
+Alone = Callable[[], AbstractContextManager[object]]  # alone at the alias, beside whoever runs a cycle. Raises `LeaseHeld`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,14 +175,14 @@ class MemoryJournal:
         return self._write(project, id, promotion, "done", lease)
 
     def _write(self, project: str, id: str, promotion: Promotion, status: str, lease: Lease) -> JournalEntry:
-        rules.check_project(project, lease)
+        rules.check_mover(project, lease)
         promotion = loads(Promotion, dumps(promotion))
         with self._leases.held(lease):
             entry = JournalEntry(id=id, promotion=promotion, status=status, at=self._leases.now())
             return self._kept.setdefault((project, id), entry)
 
     def settle(self, project: str, id: str, status: str, lease: Lease) -> None:
-        rules.check_project(project, lease)
+        rules.check_mover(project, lease)
         with self._leases.held(lease):
             if (project, id) not in self._kept:
                 raise NotFound(f"The journal of {project} has no promotion {id!r}.")

@@ -107,7 +107,7 @@ def _remote(address: str) -> list[str]:
 
 
 def _files_of(address: str) -> Any:
-    return file_system(address, f"reading {address}", "a path, a glob or an s3:// URL")
+    return file_system(address, f"reading {address}", expected="a path, a glob or an s3:// URL")
 
 
 @contextmanager
