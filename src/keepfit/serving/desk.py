@@ -7,20 +7,20 @@ at work: nobody waits for a batch to fill, and the batch grows with the load. Ea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keepfit.errors import NotFound, Unavailable
+from keepfit.errors import NotFound, Unavailable, UserCodeError
 from keepfit.live_ports import Labelled, Logged, Shadowed, Spool
 from keepfit.request_ids import RequestIds
 from keepfit.serve_settings import Serve
 from keepfit.serving.answers import Answer, Loaded
 from keepfit.serving.plan import Placed, Plan
 from keepfit.serving.routing import choose
+from keepfit.serving.telling import place_of
 
 CHUNK = 64  # rows that are answered before the event loop turns again
 MOST_SILENT = 256  # rows that may wait for a silent model; more are not asked of it, so that answers never wait for silence
@@ -75,6 +75,8 @@ class Desk:
         self.problems: dict[str, str] = {}
         self.unlogged = 0  # answers that left without being in the log
         self.unasked = 0  # rows that a silent model was not asked
+        self.failed = 0  # requests that the challenger could not answer, so that the champion did
+        self._labelled = 0.0  # when the last label came
         self._lines: dict[str, _Line] = {}  # by version
         self._shadows: list[_Line] = []
 
@@ -84,7 +86,7 @@ class Desk:
         return self.served is not None and ("log" not in self.problems or self._settings.log.on_full == "continue")
 
     async def predict(self, row: Row, key: str | None = None) -> Answered:
-        """Answer one row; `key` keeps whoever has the same with the same model.
+        """Answer one row; `key` keeps whoever has the same with the same model, where the plan names no field that does.
 
         Raises `Unavailable` where there is no champion yet, or where the answer could not be written down; `UserCodeError`,
         `DataError`.
@@ -100,7 +102,7 @@ class Desk:
         """Write down a label that came back; returns when. Raises `NotFound` for an id that was never given out, `Unavailable`."""
         if not self._ids.is_ours(request_id):
             raise NotFound(f"No answer has the request_id {request_id!r}: expected one that /predict gave.")
-        at = time.time()
+        at = self._labelled = max(time.time(), self._labelled + 1e-6)  # the clock may be set back, and the last label counts
         await self._write([Labelled(request_id=request_id.lower(), at=at, label=label)])
         return at
 
@@ -113,6 +115,9 @@ class Desk:
                 self._lines[version] = _Line(served, self)
                 if line is not None:
                     line.retire()
+        if plan.challenger != self.plan.challenger:
+            self.failed = 0
+            self.problems.pop("challenger", None)
         self.plan = plan
         self.served = loaded.get(plan.champion.version) if plan.champion else None
         wanted = [placed.version for placed in plan.shadows if self._can_join(placed, loaded)]
@@ -123,19 +128,22 @@ class Desk:
             self._lines.pop(version).retire()
 
     def check_log(self) -> None:
-        """To be called every second: lets an idle worker's last rows go into the log, and looks whether a log that could not be
-        written can be again."""
+        """To be called every second: looks whether the log can be written, before somebody's answer depends on it, and lets an idle
+        worker's last rows go into the log."""
         if self._pen is None:
             self._tend()
         else:
             self._pen.submit(self._tend)
 
     def _tend(self) -> None:
-        with contextlib.suppress(Unavailable):
-            if "log" in self.problems:
-                self._spool.check()
-                self.problems.pop("log", None)
+        try:
+            self._spool.check()
             self._spool.write([])
+            self.problems.pop("log", None)
+        except Unavailable as failure:
+            self.problems["log"] = str(failure)
+        except Exception as error:
+            self.problems["log"] = f"cannot be written: {place_of(error)}"
 
     async def close(self) -> None:
         """Finish what was asked, and let go of the spool."""
@@ -153,7 +161,7 @@ class Desk:
         if self.served is None:
             raise Unavailable("There is no champion yet, so nothing can be answered. `keepfit run` makes the first one.")
         request_id, plan = self._ids.new(at), self.plan
-        route = CHAMPION if plan.challenger is None else choose(plan, key or _sticky(plan, row), request_id)
+        route = CHAMPION if plan.challenger is None else choose(plan, _sticky(plan, row) or key, request_id)
         version = plan.challenger.version if route == CHALLENGER and plan.challenger else self.served.placed.version
         asked = _Asked(row, request_id, at, route, asyncio.get_running_loop().create_future())
         self._lines[version].put(asked)
@@ -225,6 +233,17 @@ class Desk:
             for one in rows:
                 line.put(_Asked(one.row, one.request_id, one.at, SHADOW, one.answered))
 
+    def answer_instead(self, one: _Asked, challenger: Served, error: Exception) -> None:
+        """Have the champion answer what the challenger could not."""
+        self.failed += 1
+        version = challenger.placed.version
+        told = f"version {version} could not answer {self.failed} requests, and the champion did ({place_of(error)})"
+        self.problems["challenger"] = told
+        if self.served is None:
+            one.answered.set_exception(error)
+        else:
+            self._lines[self.served.placed.version].put(replace(one, route=CHAMPION))
+
     def keep_silent(self, served: Served, told: Sequence[tuple[_Asked, Answer]]) -> None:
         """Write down what a silent model would have answered."""
         rows = [
@@ -248,6 +267,8 @@ class Desk:
             self._spool.write(rows)
         except Unavailable as failure:
             return failure
+        except Exception as error:  # whatever it is, nobody may wait for ever for an answer
+            return Unavailable(f"The log cannot be written: {place_of(error)}.")
         return None
 
     async def _write(self, rows: Sequence[Labelled]) -> None:
@@ -323,18 +344,36 @@ class _Line:
             return error
 
     def _answered(self, asked: Sequence[_Asked]) -> list[Answer]:
-        return self.served.loaded.answer([one.row for one in asked], 0 if asked[0].route == SHADOW else self.desk.top)
+        found = self.served.loaded.answer([one.row for one in asked], 0 if asked[0].route == SHADOW else self.desk.top)
+        if len(found) != len(asked):
+            raise UserCodeError(f"version {self.served.placed.version} gave {len(found)} answers to {len(asked)} rows")
+        return found
 
     def _done(self, asked: Sequence[_Asked], answers: Sequence[Answer | Exception]) -> None:
+        """Whatever goes wrong, everybody is answered and the next are asked."""
+        try:
+            self._tell(asked, answers)
+        except Exception as error:
+            for one in asked:
+                if one.route != SHADOW and not one.answered.done():
+                    one.answered.set_exception(error)
+        finally:
+            self._go_on()
+
+    def _tell(self, asked: Sequence[_Asked], answers: Sequence[Answer | Exception]) -> None:
         told: dict[bool, list[tuple[_Asked, Answer]]] = {True: [], False: []}  # by whether they are silent
         for one, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Answer):
                 told[one.route == SHADOW].append((one, answer))
+            elif one.route == CHALLENGER:
+                self.desk.answer_instead(one, self.served, answer)
             elif one.route != SHADOW and not one.answered.done():
                 one.answered.set_exception(answer)
         for silent, keep in ((False, self.desk.deliver), (True, self.desk.keep_silent)):
             if told[silent]:
                 keep(self.served, told[silent])
+
+    def _go_on(self) -> None:
         at_work, self.at_work = self.at_work, None
         if self.waiting:
             self.at_work = at_work
@@ -342,7 +381,8 @@ class _Line:
             return
         if at_work is not None:
             at_work.set_result(None)
-        self.retire() if self.retired else None
+        if self.retired:
+            self.retire()
 
 
 def _sticky(plan: Plan, row: Row) -> str | None:

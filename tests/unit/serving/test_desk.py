@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keepfit.errors import DataError, NotFound, Unavailable
+from keepfit.errors import DataError, NotFound, Unavailable, UserCodeError
 from keepfit.inputs import Inputs
 from keepfit.live_ports import Labelled, Logged, Shadowed
 from keepfit.serve_settings import LogSettings, Serve
@@ -24,11 +24,13 @@ class Paper:
 
     def __init__(self) -> None:
         self.writes: list[list[Logged | Shadowed | Labelled]] = []
-        self.full = self.closed = False
+        self.full = self.closed = self.broken = False
         self.threads: set[str] = set()
 
     def write(self, rows: Sequence[Logged | Shadowed | Labelled]) -> None:
         self.threads.add(threading.current_thread().name)
+        if self.broken:
+            raise OSError("input/output error")
         self.check()
         self.writes.append(list(rows))
 
@@ -50,6 +52,7 @@ class Oracle:
         kinds = {column: Column(type="number") for column in columns}
         self.inputs = Inputs(task="classification", target="y", columns=kinds)
         self.name, self.quick, self.together = name, quick, together
+        self.short = False
         self.batches: list[int] = []
         self.tops: list[int] = []
         self.go = threading.Event()
@@ -61,6 +64,8 @@ class Oracle:
         self.tops.append(top)
         if any(row["x"] == -1 for row in rows):
             raise DataError("this one cannot be answered")
+        if self.short:
+            return []
         return [Answer(f"{self.name}:{row['x']}", 0.75, None, ()) for row in rows]
 
 
@@ -156,6 +161,40 @@ def test_a_row_that_cannot_be_answered_spoils_no_other() -> None:
     assert (one.answer.prediction, three.answer.prediction) == ("1:1", "1:3")
     assert isinstance(two, DataError)
     assert len(paper.all(Logged)) == 2
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_an_unforeseen_error_of_the_log_stops_one_answer_and_not_those_after_it(durable: bool) -> None:
+    paper = Paper()
+
+    async def scene() -> None:
+        desk = desk_of(Oracle("1"), paper, durable=durable)
+        paper.broken = True
+        with pytest.raises(Unavailable, match="OSError"):
+            await desk.predict({"x": 1})
+        assert not desk.ready
+        paper.broken = False
+        assert (await desk.predict({"x": 2})).logged
+        assert desk.ready
+        await desk.close()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_model_that_miscounts_is_an_error_of_its_own_and_holds_nobody_up(quick: bool) -> None:
+    oracle = Oracle("1", quick=quick)
+    oracle.short = True
+
+    async def scene() -> None:
+        desk = desk_of(oracle, Paper())
+        with pytest.raises(UserCodeError, match="0 answers to 1 rows"):
+            await desk.predict({"x": 1})
+        oracle.short = False
+        assert (await desk.predict({"x": 2})).version == "1"
+        await desk.close()
+
+    play(scene)
 
 
 def test_a_large_batch_is_answered_in_pieces_in_its_order() -> None:
@@ -307,6 +346,61 @@ def test_a_challenger_that_asks_for_other_fields_is_left_out_and_said_so() -> No
         desk = desk_of(champion, Paper(), challenger, plan={"challenger": placed(challenger), "share": 1.0})
         assert (await desk.predict({"x": 1})).version == "1"
         assert "z" in desk.problems["version 2"]
+
+    play(scene)
+
+
+def test_what_a_challenger_cannot_answer_the_champion_answers_and_it_is_said() -> None:
+    champion, challenger, paper = Oracle("1"), Oracle("2"), Paper()
+    challenger.short = True
+
+    async def scene() -> list[Answered]:
+        desk = desk_of(champion, paper, challenger, plan={"challenger": placed(challenger), "share": 0.5})
+        found = await desk.predict_many([{"x": number} for number in range(100)])
+        assert 20 < desk.failed < 80
+        assert f"could not answer {desk.failed} requests" in desk.problems["challenger"]
+        desk.follow(Plan(number=2, champion=placed(champion)), {"1": served(champion)})
+        assert not desk.problems
+        return found
+
+    assert {(each.version, each.route) for each in play(scene)} == {("1", "champion")}
+    assert len({row.request_id for row in paper.all(Logged)}) == len(paper.all(Logged)) == 100
+
+
+def test_equal_values_of_the_sticky_field_meet_one_model_whatever_key_the_request_brings() -> None:
+    champion, challenger = Oracle("1"), Oracle("2")
+
+    async def scene() -> None:
+        plan = {"challenger": placed(challenger), "share": 0.5, "sticky": "x"}
+        desk = desk_of(champion, Paper(), challenger, plan=plan)
+        for number in range(20):
+            met = {(await desk.predict({"x": number}, key=f"key {key}")).version for key in range(10)}
+            assert len(met) == 1
+
+    play(scene)
+
+
+def test_the_log_is_found_out_to_be_full_before_a_request_comes() -> None:
+    paper = Paper()
+    paper.full = True
+
+    async def scene() -> None:
+        desk = desk_of(Oracle("1"), paper)
+        desk.check_log()
+        assert not desk.ready
+
+    play(scene)
+
+
+def test_a_later_label_is_later_though_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper, clock = Paper(), iter([100.0, 100.0, 50.0, 101.0])
+
+    async def scene() -> None:
+        desk = desk_of(Oracle("1"), paper)
+        monkeypatch.setattr("keepfit.serving.desk.time.time", lambda: next(clock))
+        answered = await desk.predict({"x": 1})
+        times = [await desk.label(answered.request_id, label) for label in ("a", "b", "c")]
+        assert times == sorted(set(times))
 
     play(scene)
 
