@@ -13,9 +13,11 @@ from keepfit.clock import SystemClock
 from keepfit.config import load
 from keepfit.errors import ModelRefused, Unavailable
 from keepfit.lease import new_holder
+from keepfit.live_ports import Labelled, Logged
 from keepfit.opened_ports import OpenedPorts
 from keepfit.records import ModelVersion
-from keepfit.testing.memory_ledger import MemoryLedger
+from keepfit.request_ids import RequestIds
+from keepfit.testing import MemoryLedger, MemoryLog, MemorySpans
 from keepfit.verbs.checkup import examine
 
 SETTINGS = """
@@ -276,3 +278,27 @@ def test_the_project_asks_for_this(folder) -> None:
     (folder / "keepfit.toml").write_text(SETTINGS)
     with project.open(folder, ledger=MemoryLedger(), registry=Registry(None)) as opened:
         assert all(well for _, well, _ in opened.doctor())
+
+
+def test_what_waits_in_the_prediction_log_is_told_where_there_is_one(folder) -> None:
+    assert "prediction log" not in examined(folder, CANDIDATE)
+    log = MemoryLog("test")
+    ids = [RequestIds("test").new() for _ in range(3)]
+    spool = log.open_spool("worker")
+    row = {"at": 0.0, "model": "m", "version": "1", "inputs": {}, "prediction": "yes", "score": None}
+    spool.write([*(Logged(request_id=id, **row) for id in ids)])
+    spool.write([*(Labelled(request_id=id, at=1.0, label="yes") for id in ids[:2])])
+    spool.close()
+    log.drain()
+    (folder / ".keepfit/log").mkdir(parents=True)
+    assert examined(folder, CANDIDATE, log=log, spans=MemorySpans())["prediction log"] == (
+        True,
+        ".keepfit/log: 2 labelled answers, 2 not yet taken into the loop",
+    )
+
+
+def test_a_server_that_could_answer_nobody_is_a_fault(folder) -> None:
+    more = CANDIDATE + '\n[serve]\nhost = "0.0.0.0"\n'
+    assert "keepfit keys add" in faults(folder, more)["API keys"]
+    assert "API keys" not in faults(folder, CANDIDATE)
+    assert "API keys" not in faults(folder, more + 'authentication = "off"\n')

@@ -23,6 +23,7 @@ from keepfit.prepared import held_out_by
 from keepfit.records import Place
 from keepfit.rows import contract_of
 from keepfit.settings import CandidateSettings, Column
+from keepfit.verbs.serving_checkup import keys_found, log_found
 
 if TYPE_CHECKING:
     from keepfit.opened_ports import OpenedPorts
@@ -63,6 +64,8 @@ EXTRAS = {  # distribution -> its extra, and what needs it
     "apprise": ("alerts", "alerts"),
     "great-expectations": ("great-expectations", "[validate] engine = 'great_expectations'"),
     "evidently": ("evidently", "[reports] evidently = true"),
+    "s3fs": ("s3", "tables and the prediction log in object storage"),
+    "uvloop": ("serve", "keepfit serve"),
 }
 
 
@@ -121,6 +124,8 @@ def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
         "apprise": bool(ports.notifier.receivers),
         "great-expectations": config.validation.engine == "great_expectations",
         "evidently": config.reports.evidently,
+        "s3fs": config.serve.log.url.startswith("s3://"),
+        "uvloop": False,  # a project need not be served
     }
     for module, (extra, use) in EXTRAS.items():
         try:
@@ -402,5 +407,8 @@ CHECKS: dict[str, Check] = {
     "ledger": _ledger,
     "MLflow": _registry,
     "alerts": _alerts,
+    "prediction log": log_found,
+    "API keys": keys_found,
 }
-BASES = {"metric": "functions"}  # a check that means nothing where another has failed
+# a check that means nothing where another has failed
+BASES = {"metric": "functions", "prediction log": "ledger", "API keys": "ledger"}
