@@ -6,9 +6,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import find_browser
+from tests.browser import seen as seen_by
 from tests.unit.reporting.examples import CYCLE, DRIFT, QUIET, answers, column, earlier, sides
 
 from keepfit.records import Cycle
@@ -23,7 +22,6 @@ from keepfit.reporting.page import cycle_page, drift_page
 
 WIDTHS = (320, 360, 412, 768, 1280)
 READABLE = 4.5  # contrast of text, WCAG 2.2 level AA
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SENTENCE = "supercalifragilisticexpialidocious" * 9
 
 # Looks at the page from inside and tells the page that holds it.
@@ -96,10 +94,7 @@ def pages() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None or sys.platform != "linux":
-        pytest.skip(f"none of {', '.join(NAMES)} is installed here")
-    return found
+    return find_browser()
 
 
 @pytest.fixture
@@ -116,24 +111,7 @@ def looked(browser: str, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
                 for width in WIDTHS
             ]
         (tmp_path / "all.html").write_text(HOLDER + "".join(frames), encoding="utf-8")
-        done = subprocess.run(
-            [
-                browser,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--hide-scrollbars",
-                "--virtual-time-budget=10000",
-                f"--user-data-dir={tmp_path / 'profile'}",
-                *flags,
-                "--dump-dom",
-                (tmp_path / "all.html").as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = seen_by(browser, (tmp_path / "all.html").as_uri(), tmp_path / "profile", *flags)
         told = re.search(r'data-seen="([^"]*)"', done.stdout)
         assert told, done.stderr[-2000:]
         seen: list[dict[str, Any]] = json.loads(html.unescape(told[1]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
 
 from keepfit.live_records import Scope
 from keepfit.serving.calls import Call, Reply
@@ -55,6 +56,7 @@ class Endpoint(APIRoute):
         body: Mapping[str, Any] | None = None,
         parameters: Sequence[Mapping[str, Any]] = (),
         problems: Sequence[int] = (),
+        hidden: bool = False,  # from the description
     ) -> None:
         self.method, self.needs = method, needs
         statuses = {*ALWAYS, *problems, *(WITH_KEY if needs else ()), *(WITH_BODY if body else ()), *((422,) if parameters else ())}
@@ -70,13 +72,15 @@ class Endpoint(APIRoute):
             methods=[method],
             name=function.__name__,
             summary=summary.rstrip("."),
-            description=rest.strip(),
             tags=[tag],
             response_model=None,
-            responses={200: _answers(answer, media_type), **{status: _problem(status) for status in sorted(statuses)}},
-            operation_id=f"{function.__name__}",
+            response_class=JSONResponse if media_type == "application/json" else _text_as(media_type),
+            responses={200: _answers(answer), **{status: _problem(status) for status in sorted(statuses)}},
+            operation_id=function.__name__,
             openapi_extra=extra,
+            include_in_schema=not hidden,
         )
+        self.description = rest.strip()  # where it is empty, FastAPI would say the summary again
 
     def get_route_handler(self) -> Callable[[Any], Any]:
         """The function itself: FastAPI's own way to another handling of requests."""
@@ -88,10 +92,13 @@ def json_body(schema: str, *, required: bool = True) -> dict[str, Any]:
     return {"required": required, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
 
 
-def _answers(answer: Any, media_type: str) -> dict[str, Any]:
-    if media_type == "application/json":
-        return {"description": "Done.", "model": answer}
-    return {"description": "Done.", "content": {media_type: {"schema": {"type": "string"}}}}
+def _answers(answer: Any) -> dict[str, Any]:
+    return {"description": "Done."} | ({} if answer is None else {"model": answer})
+
+
+def _text_as(media_type: str) -> type[Response]:
+    """What tells FastAPI that the answer is a text."""
+    return type("Text", (Response,), {"media_type": media_type})
 
 
 def _problem(status: int) -> dict[str, Any]:

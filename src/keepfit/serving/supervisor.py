@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from keepfit.serving.answers import Loaded
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-NEEDED = ("uvicorn", "orjson", "prometheus_client", "fastapi")  # of the extra
+NEEDED = ("uvicorn", "orjson", "prometheus_client", "fastapi", "fastapi_swagger")  # of the extra
 BACKLOG = 2048  # connections that wait to be accepted
 SOON = 1.0  # seconds; who dies sooner is not replaced at once each time
 LONGEST_PAUSE = 10.0
 MARGIN = 5.0  # seconds beyond serve.drain after which a worker is ended
+LONGEST_SOCKET = 103  # bytes of a Unix socket's path on every system
 OFFICE_END = 25.0  # seconds that the office may take to end
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -69,6 +70,11 @@ def serve(folder: Path, flags: Mapping[str, Any], say: Callable[[str], None]) ->
 
 def _prepare(run: Path) -> None:
     """The figures' folder must be known before what counts is imported."""
+    if (length := len(os.fsencode(run / "office"))) > LONGEST_SOCKET:
+        raise ConfigError(
+            f"The temporary folder {run.parent} has too long a name for the socket in it: its path has {length} bytes, and a system "
+            f"allows {LONGEST_SOCKET}. Set TMPDIR to a shorter one."
+        )
     figures = run / "figures"
     figures.mkdir()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures)

@@ -1,26 +1,26 @@
 """The API described: for programs, and for people.
 
-The page for people lists the endpoints by itself. Swagger UI, to try them out, is fetched by the browser (not by the server) from
-jsDelivr: 1.7 MB of other people's code that keepfit does not carry along. Only the very files whose hashes stand here are run,
-and the page may talk to nobody but this server; where the browser has no way out, the list remains.
+The page for people is Swagger UI, whose files come with the library `fastapi_swagger`: the browser asks nobody but this server. The
+list of endpoints that stands in the page remains where no script may run.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from html import escape
+from importlib.resources import files
 from typing import Any
 
-from keepfit.serving.admission import PREDICT
+from keepfit.serving.admission import PREDICT, PUBLIC
 from keepfit.serving.calls import Call, Reply
 from keepfit.serving.description import Description
 from keepfit.serving.endpoints import Endpoint
 
 TAG = "Description"
-SWAGGER = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0"
-SCRIPT = ("swagger-ui-bundle.js", "sha384-gjRm0bEPMeTmMh5jT2cHccIwCUZSTd8YC+j0d0sXw0MdGEfScduGpSyF3ZSSLkX9")
-STYLE = ("swagger-ui.css", "sha384-WlYgdmXYOOBWL5apwjDEZwN+U3HmXSSu5R6V5aGxEcf7z+KuRNwBhoxKVN1i3D5I")
+SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
+KINDS = {SCRIPT: b"text/javascript; charset=utf-8", STYLE: b"text/css; charset=utf-8"}
 
 
 def describing(description: Description) -> list[Endpoint]:
@@ -34,14 +34,23 @@ def describing(description: Description) -> list[Endpoint]:
         """This description for people, to try it out (Swagger UI)."""
         return Reply(page(description.document()).encode(), media_type=b"text/html; charset=utf-8", headers=_HEADERS)
 
+    def asset(name: str) -> Endpoint:
+        async def file(_: Call) -> Reply:
+            """A file of Swagger UI."""
+            return Reply(_asset(name), media_type=KINDS[name], headers=_KEPT)
+
+        return Endpoint("GET", f"/docs/{name}", file, PUBLIC, answer=None, tag=TAG, media_type="text/plain", hidden=True)
+
     return [
         Endpoint("GET", "/openapi.json", openapi, PREDICT, answer=dict[str, Any], tag=TAG),
         Endpoint("GET", "/docs", docs, PREDICT, answer=None, tag=TAG, media_type="text/html"),
+        asset(SCRIPT),
+        asset(STYLE),
     ]
 
 
 def page(document: dict[str, Any]) -> str:
-    """The list of endpoints, and Swagger UI in its place where the browser can fetch it."""
+    """The list of endpoints, and Swagger UI in its place where scripts run."""
     rows = [
         f"<tr><td><code>{method.upper()} {escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
         for path, operations in document["paths"].items()
@@ -50,10 +59,10 @@ def page(document: dict[str, Any]) -> str:
     title = escape(document["info"]["title"])
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<link rel="stylesheet" href="{SWAGGER}/{STYLE[0]}" integrity="{STYLE[1]}" crossorigin="anonymous"></head>'
+        f'<link rel="stylesheet" href="docs/{STYLE}"></head>'
         f'<body><div id="docs"><h1>{title}</h1><table>{"".join(rows)}</table>'
         '<p><a href="openapi.json">openapi.json</a></p></div>'
-        f'<script src="{SWAGGER}/{SCRIPT[0]}" integrity="{SCRIPT[1]}" crossorigin="anonymous"></script>'
+        f'<script src="docs/{SCRIPT}"></script>'
         f"<script>{_START}</script></body></html>"
     )
 
@@ -62,6 +71,12 @@ _START = 'if (window.SwaggerUIBundle) SwaggerUIBundle({url: "openapi.json", dom_
 _START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
 _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
-    f"style-src {SWAGGER}/ 'unsafe-inline'; script-src {SWAGGER}/ 'sha256-{_START_HASH}'"
+    f"style-src 'self' 'unsafe-inline'; script-src 'self' 'sha256-{_START_HASH}'"
 )
 _HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_KEPT = {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (files("fastapi_swagger") / "resources" / name).read_bytes()
