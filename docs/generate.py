@@ -420,7 +420,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[st
     yield ""
     yield f"{operation['summary']}."
     yield ""
-    if not operation.get("description", "").startswith(operation["summary"]):
+    if operation.get("description"):
         yield operation["description"]
         yield ""
     for parameter in operation.get("parameters", ()):
@@ -431,7 +431,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[st
         kinds = ", ".join(f"{_kind(content['schema'])} as `{kind}`" for kind, content in body["content"].items())
         yield f"- body{'' if body.get('required') else ', may be left out'}: {kinds}"
     answer = operation["responses"]["200"].get("content", {})
-    kinds = ", ".join(f"{_kind(content['schema'])} as `{kind}`" for kind, content in answer.items() if content.get("schema"))
+    kinds = ", ".join(f"{_kind(content['schema'])} as `{kind}`" for kind, content in answer.items())
     yield f"- answer: 200, {kinds}" if kinds else "- answer: 200"
     usual = {"200", "400", "401", "403", "408", "421", "429", "431", "500", "503"}
     others = [

@@ -81,6 +81,16 @@ def refused(version: str, mark: str, why: str, project: str, at: datetime) -> Al
     )
 
 
+def alias_gone(alias: str, version: str, project: str, at: datetime) -> Alert:
+    """That the alias was taken away while its version answered requests."""
+    text = (
+        f"The alias {alias!r} is gone since {at:%Y-%m-%d %H:%M:%S} UTC: version {version} goes on answering. "
+        f"`keepfit promote {version}` or MLflow sets it again."
+    )
+    key = f"serving-{version}-{at:%Y%m%dT%H%M%S}"
+    return _new(project, Event.FAILED, Severity.WARNING, "the champion's alias is gone", [text], at, key=key, subject="alias")
+
+
 def not_taken_back(version: str, id: str, lines: Iterable[str], project: str, at: datetime) -> Alert:
     """That a champion was shown to be worse than the one before, and could not be taken back; `id` is the journal's."""
     title = f"version {version} is worse than the one before and could not be taken back"

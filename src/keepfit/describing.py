@@ -17,7 +17,7 @@ from keepfit.inputs import Confidence, Inputs
 from keepfit.ports import Model, Ports
 from keepfit.prepared import TRUTH, features_of, groups_of, hidden_columns, labelled
 from keepfit.records import Batch
-from keepfit.rows import contract_of, read_typed
+from keepfit.rows import contract_of, named_classes, read_typed
 from keepfit.settings import Column
 from keepfit.stats.top_label import top_label
 
@@ -58,6 +58,7 @@ def inputs_of(
         unit=data.unit,
         prepare=data.prepare,
         classes=said.classes,
+        named=named_classes(contract, config) if said.classes else (),
         positive=config.train.positive,
         confidence=learnt(model, held_out, features, config),
         example=example(

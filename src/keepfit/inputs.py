@@ -50,7 +50,8 @@ class Inputs:
     hidden: tuple[str, ...] = ()  # columns that prepare may see and the model may not
     unit: str | None = None  # data.unit: several rows make one prediction, which serving cannot answer
     prepare: str | None = None  # the project's function, as "module:function"; its file is under the artifact folder code/
-    classes: tuple[str, ...] = ()  # as text
+    classes: tuple[str, ...] = ()  # that the model tells apart, as text
+    named: tuple[str, ...] = ()  # classes that the project names, which a label may be though this version never saw them
     positive: str | None = None  # train.positive
     confidence: Confidence | None = None  # None: the model's own probabilities are given
     example: dict[str, Any] = field(default_factory=dict)  # a request that the model can answer

@@ -99,14 +99,15 @@ class PredictionLog(Protocol):
         it, where several answered silently, those that were written last. Raises `Unavailable`."""
         ...
 
-    def add_labels(self, labels: pl.DataFrame, source: str) -> int:
-        """Labels in bulk: `request_id`, `label` (text or number), `labelled_at`. The same content again is found, not added.
-        Returns how many belong to no request that the log holds. Raises `DataError`, `Unavailable`."""
+    def add_labels(self, labels: pl.DataFrame, source: str, written: datetime | None = None) -> int:
+        """Labels in bulk: `request_id`, `label` (text or number), `labelled_at`, in place of which `written` is taken where it is
+        null. The same content again is found, not added, whatever `written` is by then. Returns how many belong to no request
+        that the log holds. Raises `DataError`, `Unavailable`."""
         ...
 
     def tidy(self, now: datetime, taken: pl.Series) -> Mapping[str, int]:
-        """Merge the segments of finished days and remove those beyond their time, but never one with a labelled row whose
-        request_id is not among those `taken`; returns what was merged and removed. May be killed anywhere."""
+        """Merge the segments of finished days and remove rows beyond their time, but (where labelled rows are taken in) never one
+        with a label whose request_id is not among those `taken`; returns what was merged and removed. May be killed anywhere."""
         ...
 
 
@@ -161,6 +162,8 @@ class Shelved:
     mark: str  # differs where its files may differ
     content_hash: str | None  # None: it was made by something else than keepfit
     run: str  # the run that made it, empty where none is known
+    served: str | None = None  # `keepfit.versions.hash_of_served` when it was registered; None: by an older keepfit, or elsewhere
+    code: str | None = None  # fingerprint of the project's code then
 
 
 class Shelf(Protocol):

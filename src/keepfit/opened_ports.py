@@ -272,11 +272,12 @@ class OpenedPorts:
             self.__dict__.pop("ledger").close()
 
 
-def code_of_version(folder: Path, prepare: str) -> ProjectCode:
-    """The project's code as it was kept with a model version, `folder` holding its files. Raises `ConfigError`, `UserCodeError`."""
+def code_of_version(folder: Path, prepare: str, fingerprint: str | None) -> ProjectCode:
+    """The project's code as it was kept with a model version, `folder` holding its files. Raises `ModelRefused` where they are not
+    those of the fingerprint, `ConfigError`, `UserCodeError`."""
     from keepfit.adapters.project_code import kept_code
 
-    return kept_code(folder, {"prepare": prepare})
+    return kept_code(folder, {"prepare": prepare}, fingerprint)
 
 
 def is_missing_file(url: str) -> bool:

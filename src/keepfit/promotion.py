@@ -19,7 +19,6 @@ from keepfit.lease import LONGEST_MOVE, held_for_move
 from keepfit.ports import Ports, moves_of
 from keepfit.records import JournalEntry, ModelVersion, Promotion
 
-
 PATIENCE = LONGEST_MOVE + 5  # seconds that a cycle waits for a person who moves the alias
 
 

@@ -52,6 +52,14 @@ def contract_of(ports: Ports, config: Config) -> dict[str, Column] | None:
     return columns
 
 
+def named_classes(contract: Mapping[str, Column] | None, config: Config) -> tuple[str, ...]:
+    """The classes that [data.labels] or the contract names; none where nobody has named any yet."""
+    if config.data.labels:
+        return tuple(dict.fromkeys(config.data.labels.values()))
+    column = (contract or {}).get(config.data.target)
+    return tuple(column.values or ()) if column else ()
+
+
 def infer_contract(batch: Batch, ports: Ports, config: Config) -> dict[str, Column]:
     """What the contract would be if this batch were the first. `keep_contract` makes it so, once the batch has passed."""
     return infer(without_blank_rows(ports.inbox.read(batch)), config.data.target)

@@ -20,13 +20,15 @@ class LogSettings(Section):
     durable: bool = False
     """Whether every answer waits until the disk has it, so that it survives a power cut too; without it, the death of a process."""
     on_full: Literal["stop", "continue"] = "stop"
-    """Where an answer cannot be written down (a full disk): stop answering, or answer and say that it is not logged."""
+    """Where an answer cannot be written down (a full disk): stop answering, or answer and say that it is not logged. Labels are not
+    taken until they can be, either way."""
     omit: tuple[str, ...] = ()
     """Fields that are left out of the log."""
     hash: tuple[str, ...] = ()
     """Fields of which the log keeps only a keyed hash; the key is read from KEEPFIT_LOG_KEY."""
     keep: Duration | None = None
-    """Segments older than this are removed once their labelled rows were taken into the loop; None: kept for ever."""
+    """Rows older than this are removed, those with a label once they were taken into the loop (at once with intake = false); None:
+    kept for ever."""
     compact: int = Field(default=64, ge=2)
     """A day before today with more segments than this is merged into one; of today, this many at a time."""
     intake: bool = True

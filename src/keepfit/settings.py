@@ -90,7 +90,7 @@ class Column(Section):
     values: tuple[str, ...] | None = None
     """The only allowed values, as text."""
     pattern: str | None = None
-    """Regular expression that the whole text must match."""
+    """Regular expression that the whole text must match. One that looks ahead or back cannot be served."""
     min_length: int | None = Field(default=None, ge=0)
     """Fewest characters."""
     max_length: int | None = Field(default=None, ge=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from keepfit.records import ModelVersion
 
@@ -22,6 +24,7 @@ class Tag(StrEnum):
     CONTENT_HASH = "keepfit.content_hash"
     REFERENCE = "keepfit.reference"  # where the reference rows are
     PROFILE = "keepfit.profile"  # where their profile is, when it was registered too
+    SERVED = "keepfit.served"  # see `hash_of_served`
     # given with the registration, or by `annotate`
     TRAINED_AT = "keepfit.trained_at"  # ISO 8601; the version's creation when absent
     CODE = "keepfit.code"
@@ -51,6 +54,15 @@ def described(name: str, version: str, run: str, tags: Mapping[str, str], create
         prepared=tags.get(Tag.PREPARED),
         outside=tags.get(Tag.OUTSIDE) == "true" or Tag.CYCLE not in tags,
     )
+
+
+def hash_of_served(folder: Path) -> str:
+    """sha256 of all that a server reads and runs of a version besides its model: the files at INPUTS_PATH and below CODE_PATH."""
+    digest = hashlib.sha256()
+    files = [folder / INPUTS_PATH, *(folder / CODE_PATH).rglob("*")]
+    for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files if file.is_file()):
+        digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _number(text: str | None) -> float | None:

@@ -515,6 +515,24 @@ def test_an_admin_act_is_done_in_the_name_of_its_key(guarded: Api) -> None:
     assert guarded.office.asked[-1] == ("rollback", {"reason": "complaints", "actor": "boss", "address": "127.0.0.1"})
 
 
+def test_strangers_are_told_what_is_wrong_and_not_where_things_are(guarded: Api) -> None:
+    guarded.desk.problems["log"] = "/secret/spool cannot be written"
+    place(guarded.desk, Serve(), keys=KEYS, notes={"registry": "MLflow at http://secret-host is away"})
+    try:
+        with guarded.client() as client:
+            for key in ({}, {"X-API-Key": "the key of asker"}, {"X-API-Key": "the key of nobody"}):
+                told = client.get("/ready", headers=key)
+                assert set(is_problem(told, 503)["problems"]) == {"log", "registry"}
+                assert "secret" not in told.text
+            told = client.get("/ready", headers={"X-API-Key": "the key of boss"})
+            assert {"secret-host", "/secret/spool"} <= set(re.findall(r"secret-host|/secret/spool", told.text))
+            guarded.desk.problems.clear()
+            assert "secret" not in client.get("/ready").text
+    finally:
+        guarded.desk.problems.clear()
+        place(guarded.desk, Serve(), keys=KEYS)
+
+
 def test_only_an_admin_reads_where_things_are(guarded: Api) -> None:
     guarded.office.error = Unavailable("postgres://secret-host is away")
     try:
@@ -620,6 +638,7 @@ def test_csv_is_read_as_training_files_are(served: Api, client: httpx.Client) ->
         ({"instances": [{"message": "hi"}] * 6}, 422),
         ({"inputs": {"message": ["a", "b"], "country": ["de"]}}, 422),
         ({"dataframe_split": {"columns": ["message"], "data": [["a", "b"]]}}, 422),
+        ({"dataframe_split": {"columns": ["message", "message"], "data": [["a", "b"]]}}, 422),
         ({"dataframe_split": []}, 422),
         ({"dataframe_records": {"message": "hi"}}, 422),
         ({"instances": [{"message": "hi"}], "params": {"x": 1}}, 422),

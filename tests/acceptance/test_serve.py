@@ -78,6 +78,30 @@ def test_while_a_cycle_holds_the_lease_a_rollback_is_a_conflict(server: Served, 
             leases.release(lease)
 
 
+def test_an_alias_that_is_deleted_leaves_the_champion_answering_and_people_are_told(server: Served, served_project: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{served_project}/.keepfit/mlflow.db")
+    version = server.version
+    assert version is not None
+    with keepfit.open(served_project) as project, Load([server.url], ROW) as load:
+        load.wait_for(20)
+        client.delete_registered_model_alias("walk", "champion")
+        try:
+            told = eventually(lambda: server.get("/ready")["problems"].get("alias"), "/ready telling of it", 10)
+            assert f"version {version} goes on answering" in told
+            load.wait_for(50)
+            alerts = eventually(
+                lambda: [each for each in project.alerts() if each.alert.subject == "alias"], "people being told", 10
+            )
+            assert len(alerts) == 1
+        finally:
+            client.set_registered_model_alias("walk", "champion", version)
+        eventually(lambda: "alias" not in server.get("/ready")["problems"], "it being followed again", 10)
+    assert not load.bad
+    assert {answer.version for answer in load.good} == {version}
+
+
 def test_an_api_key_is_followed_without_a_restart(served_project: Path) -> None:
     with (
         keepfit.open(served_project) as project,

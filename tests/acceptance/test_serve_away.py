@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.acceptance.runs import eventually
 from tests.acceptance.servers import MlflowServer, PostgresServer
-from tests.acceptance.serving import ROW, Load, Served, make_served
+from tests.acceptance.serving import ROW, Load, Served, make_served, stretched
 
 import keepfit
 
@@ -108,6 +109,40 @@ def test_on_a_full_disk_it_stops_or_goes_on_as_it_was_told_and_says_so(served_pr
         resource.prlimit(worker, resource.RLIMIT_FSIZE, everything)
         eventually(lambda: server.is_ready and not problem(server, "log"), "the log being written again", 10)
         assert server.predict(ROW)["logged"]
+
+
+def test_an_office_that_cannot_write_lives_on_and_the_workers_say_that_it_is_silent(served_project: Path) -> None:
+    with Served(served_project) as server, keepfit.open(served_project) as project:
+        server.wait_until_it_follows()
+        office, before = server.office, server.version
+        other = "2" if before != "2" else "3"
+        everything = resource.prlimit(office, resource.RLIMIT_FSIZE)
+        resource.prlimit(office, resource.RLIMIT_FSIZE, (0, everything[1]))
+        with Load([server.url], ROW, clients=1) as load:
+            project.ports.registry.point("champion", before, other)
+            eventually(lambda: problem(server, "office").startswith("silent since"), "the silence being told", 30)
+            assert server.is_ready
+            resource.prlimit(office, resource.RLIMIT_FSIZE, everything)
+            eventually(lambda: server.version == other, "the alias being followed after all", 20)
+            eventually(lambda: not server.get("/ready")["problems"], "all being well again", 20)
+        assert not load.bad
+        assert (server.office, server.said("ended")) == (office, [])
+
+
+def test_an_office_that_hangs_is_said_to_be_silent_and_nobody_waits_for_it_for_long(served_project: Path) -> None:
+    with Served(served_project) as server:
+        server.wait_until_it_follows()
+        os.kill(server.office, signal.SIGSTOP)
+        began = time.monotonic()
+        refused = server.client.get("/models/comparison")
+        assert time.monotonic() - began < stretched(15)
+        assert (refused.status_code, int(refused.headers["retry-after"])) == (503, 1)
+        eventually(lambda: problem(server, "office").startswith("silent since"), "the silence being told", 30)
+        assert server.is_ready
+        assert server.predict(ROW)["logged"]
+        os.kill(server.office, signal.SIGCONT)
+        eventually(lambda: not problem(server, "office"), "it being heard again", 10)
+        assert server.client.get("/models/comparison").status_code == 200
 
 
 def _failure(server: Served) -> int:

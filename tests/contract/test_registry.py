@@ -20,13 +20,13 @@ import polars as pl
 import pytest
 
 from keepfit.adapters.lightgbm_models import LightgbmModels
-from keepfit.adapters.mlflow_registry import MlflowReferences, MlflowRegistry, MlflowTracker
+from keepfit.adapters.mlflow_registry import MlflowReferences, MlflowRegistry, MlflowShelf, MlflowTracker
 from keepfit.adapters.skops_models import SkopsModels
-from keepfit.errors import ConfigError, ModelRefused, Unavailable
+from keepfit.errors import ConfigError, ModelRefused, NotFound, Unavailable
 from keepfit.ports import References, Registry, Tracker
 from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
 from keepfit.testing.registry_contract import ReferencesContract, RegistryContract, TrackerContract, classifier, registration, rows
-from keepfit.versions import INPUTS_PATH, PROFILE_PATH, Tag
+from keepfit.versions import CODE_PATH, INPUTS_PATH, PROFILE_PATH, Tag, hash_of_served
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow on SQLAlchemy 2.1
 
@@ -168,6 +168,38 @@ def test_all_of_a_registration_is_in_mlflow(database: str, client: Any, tmp_path
     assert "c1" in version.description
     model = client.search_logged_models([run.info.experiment_id])[0]
     assert (model.status.value, model.source_run_id) == ("READY", made.run_id)
+
+
+@pytest.mark.parametrize("where", ["database", "server"])
+def test_what_a_server_fetches_is_told_from_what_somebody_put_into_the_store_since(
+    where: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    url = request.getfixturevalue(where)
+    name = f"shelved {uuid.uuid4()}"
+    open_mlflow(url, tmp_path / "art" if where == "database" else None, name).register(registration("c1", inputs=lambda _: "{}"))
+    shelf = MlflowShelf(url, name)
+    shelved = shelf.version("1")
+    assert shelved.code == "abc"
+
+    def fetched(folder: Path) -> Path:
+        folder.mkdir()
+        shelf.fetch(shelved, folder)
+        return folder
+
+    whole = fetched(tmp_path / "whole")
+    assert (whole / INPUTS_PATH).read_text() == "{}"
+    assert (whole / CODE_PATH / "features.py").exists()
+    assert hash_of_served(whole) == shelved.served
+    MlflowClient(url, url).log_text(shelved.run, "print('not theirs')", f"{CODE_PATH}/numpy/__init__.py")
+    assert hash_of_served(fetched(tmp_path / "changed")) != shelved.served
+
+
+def test_a_number_that_no_database_can_hold_is_no_version() -> None:
+    for number in ("9" * 26, "x", "٣", ""):
+        with pytest.raises(NotFound, match="has no version"):
+            MlflowShelf("sqlite:///nobody-asks-it", NAME).version(number)
 
 
 def test_a_profile_that_is_not_there_is_not_promised(database: str, client: Any, tmp_path: Path) -> None:

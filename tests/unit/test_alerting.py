@@ -271,6 +271,14 @@ def test_quiet_hours_are_those_of_the_clock_on_the_wall() -> None:
     assert (held.status, held.reason) == ("pending", "quiet hours until 07:00 Europe/Berlin")
 
 
+def test_an_alias_that_is_gone_is_told_with_what_answers_and_how_to_set_it_again() -> None:
+    alert = alerting.alias_gone("champion", "7", "demo", NOW)
+    assert (alert.event, alert.severity, alert.subject) == (Event.FAILED, Severity.WARNING, "alias")
+    assert "version 7 goes on answering" in alert.text
+    assert "keepfit promote 7" in alert.text
+    assert alerting.alias_gone("champion", "7", "demo", NOW + timedelta(days=1)).key != alert.key, "another time it is news again"
+
+
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:
     tree = {"project": {"name": "demo", "task": "regression"}, "data": {"target": "y"}, "alerts": {"time_zone": "Europe/Atlantis"}}
     with pytest.raises(ConfigError, match=r"alerts\.time_zone.*there is no such time zone"):

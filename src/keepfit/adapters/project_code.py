@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from keepfit.errors import ConfigError, KeepfitError, Unavailable, UserCodeError
+from keepfit.errors import ConfigError, KeepfitError, ModelRefused, Unavailable, UserCodeError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,10 +34,7 @@ class FolderCode:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for name, text in self._sources.items():
-            digest.update(f"{name}\0{text}\0".encode())
-        return digest.hexdigest()[:16]
+        return _fingerprint(self._sources)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -121,19 +118,12 @@ class FolderCode:
                 continue
             if module.partition(".")[0] in sys.stdlib_module_names:
                 raise ConfigError(f"{self._path(module)} has the name of one of Python's own modules: give it another")
-            sources[module] = self._read(module)
+            sources[module] = _text(self._path(module))
             waiting += [name for name in _imported(sources[module]) if self._path(name).is_file()]
         return dict(sorted(sources.items()))
 
     def _path(self, module: str) -> Path:
         return self._folder / (module.replace(".", "/") + ".py")
-
-    def _read(self, module: str) -> str:
-        try:
-            return self._path(module).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{self._path(module)}, which keepfit.toml names, cannot be read: {reason}") from None
 
     def _remember(self) -> None:
         folder = self._keep / self.fingerprint
@@ -141,25 +131,46 @@ class FolderCode:
             if folder.is_dir():
                 return
             building = folder.with_name(f".{folder.name}.tmp")
-            for name, text in self._sources.items():
-                path = building / (name.replace(".", "/") + ".py")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+            _write(self._sources, building)
             building.rename(folder)
 
 
-def kept_code(folder: Path, functions: dict[str, str]) -> FolderCode:
-    """The code that was kept with a model version: files named as `sources` names them. Modules of the same names that are loaded
-    already stay as they are. Raises `ConfigError`, `UserCodeError`."""
-    dotted = [file for file in folder.glob("*.py") if "." in file.stem]
-    if not dotted:
-        return _loaded(FolderCode(folder, functions, folder, remembers=False))
+def kept_code(folder: Path, functions: dict[str, str], fingerprint: str | None = None) -> FolderCode:
+    """The code that was kept with a model version: files named as `sources` names them; anything else that lies there is not run.
+    Modules of the same names that are loaded already stay as they are. Raises `ModelRefused` where the files are not those of the
+    fingerprint, `ConfigError`, `UserCodeError`."""
+    sources = {file.stem: _text(file) for file in sorted(folder.glob("*.py"))}
+    if fingerprint is not None and (found := _fingerprint(sources)) != fingerprint:
+        raise ModelRefused(
+            f"The code in {folder} is not what the version was registered with: expected the fingerprint {fingerprint}, found "
+            f"{found}. It is not run. Put the artifacts of its run right, or promote another version."
+        )
     with tempfile.TemporaryDirectory(prefix="keepfit-") as place:  # packages are imported from folders
-        for file in folder.glob("*.py"):
-            path = Path(place, file.stem.replace(".", "/") + ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.read_bytes())
+        _write(sources, Path(place))
         return _loaded(FolderCode(Path(place), functions, Path(place), remembers=False))
+
+
+def _fingerprint(sources: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name, text in sorted(sources.items()):
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _write(sources: dict[str, str], folder: Path) -> None:
+    """Modules by their names, each where it is imported from."""
+    for name, text in sources.items():
+        path = folder / (name.replace(".", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path}, which keepfit.toml names, cannot be read: {reason}") from None
 
 
 def _loaded(code: FolderCode) -> FolderCode:

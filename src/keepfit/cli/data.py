@@ -14,7 +14,7 @@ app = typer.Typer(help="Data going in and out of a project.", no_args_is_help=Tr
 
 @app.callback()
 def data() -> None:
-    """Data going in and out of a project."""  # a callback keeps `export` a command of its own, even where it is the only one
+    """Data going in and out of a project."""
 
 
 @app.command()

@@ -79,7 +79,8 @@ def compare_shared(pair: Pair, scale: Scale | None, sticky: str | None, ports: P
 
     from keepfit.stats.sequential import difference_bounds
 
-    rows, note = _labelled(pair, None, sticky or config.data.group, ports, config)
+    group = sticky or config.data.group
+    rows, note = _labelled(pair, None, group, ports, config)
     sides, left_out, count = [], 0, 0
     for version, route in ((pair.champion, CHAMPION), (pair.challenger, CHALLENGER)):
         mine = rows.filter((pl.col(VERSION) == version) & (pl.col(ROUTE) == route))
@@ -100,7 +101,10 @@ def compare_shared(pair: Pair, scale: Scale | None, sticky: str | None, ports: P
         interval=None,
         excluded=left_out,
     )
-    return _concluded(found, bounds, len(sides[0]) + len(sides[1]), pair, _notes(scale, note, config))
+    return _concluded(found, bounds, len(sides[0]) + len(sides[1]), pair, _notes(scale, note if group else _SINGLY, config))
+
+
+_SINGLY = "every request counts by itself: the log does not know who sent which (X-Route-Key is not kept; serve.routing.sticky is)"
 
 
 def _paired(both: Both, pair: Pair, scale: Scale | None, config: Config) -> LiveComparison:

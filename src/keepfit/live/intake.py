@@ -48,19 +48,20 @@ def take_in(ports: Ports, config: Config, *, forced: bool = False) -> Intake:
     what the model needs, `LeaseLost`.
     """
     try:
-        late = _write_last(ports, config)
+        late = _write_late(ports, config)
         ports.log.drain()
         return _take(late, ports, config, forced=forced)
     except (Unavailable, DataError) as error:
         return Intake(notes=(f"the labels in the prediction log wait, because not all of it could be used: {error}",))
 
 
-def _write_last(ports: Ports, config: Config) -> list[Span]:
+def _write_late(ports: Ports, config: Config) -> list[Span]:
     """The file of the last span, should whoever claimed it have been killed. A span is only claimed once the files of those
-    before are there, so that it is the only one that can be missing."""
-    number = ports.spans.count()
-    span = _write(number, 0, ports, config) if number else None
-    return [span] if span else []
+    before are there; of the last but one the file may be missing too, where a runner woke that had lost its lease to whoever was
+    killed."""
+    last = ports.spans.count()
+    numbers = range(max(1, last - 1), last + 1)
+    return [span for number in numbers if (span := _write(number, 0, ports, config))]
 
 
 def _take(late: list[Span], ports: Ports, config: Config, *, forced: bool) -> Intake:

@@ -43,11 +43,6 @@ def find(key: str, keys: Sequence[ApiKey]) -> ApiKey | None:
     return found
 
 
-def allows(key: ApiKey, scope: Scope) -> bool:
-    """Whether a key may be used for this; admin may do everything."""
-    return scope in key.scopes or Scope.ADMIN in key.scopes
-
-
 def digest_of(key: str) -> str:
     """The sha256 of a key, 64 hexadecimal digits.
 

@@ -16,7 +16,7 @@ from keepfit.errors import DataError, NotFound
 from keepfit.live_ports import LABEL, LABELLED_AT, REQUEST
 from keepfit.ports import Ports
 from keepfit.request_ids import RequestIds
-from keepfit.rows import contract_of, label_text
+from keepfit.rows import contract_of, label_text, named_classes
 from keepfit.settings import Column
 
 _READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
@@ -43,8 +43,8 @@ class Feedback:
 def add_labels(path: Path, ports: Ports, config: Config) -> Feedback:
     """Put a file's labels into the log. The same file again changes nothing; of several labels of one answer the last wins.
 
-    A label without `labelled_at` is as old as the file, so that an old file does not win over what came since. A class may be
-    written as [data.labels] has it written in files.
+    A label without `labelled_at` is as old as the file was when it first came, so that neither an old file nor a copy of it wins
+    over what came since. A class may be written as [data.labels] has it written in files.
 
     Raises `NotFound` without the file, `DataError` (and nothing is added) for a file that cannot be read and for a label that no
     answer can have, `Unavailable`.
@@ -55,10 +55,12 @@ def add_labels(path: Path, ports: Ports, config: Config) -> Feedback:
     labels = _labels(raw[LABEL], ports, config)
     ours = RequestIds(config.project.name)
     good = pl.Series([ours.is_ours(id) for id in ids], dtype=pl.Boolean)
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     told = pl.DataFrame([ids.alias(REQUEST), labels.alias(LABEL), _times(raw, path).alias(LABELLED_AT)])
     kept = told.filter(good & labels.is_not_null())
-    last = kept.sort(LABELLED_AT, maintain_order=True).unique(REQUEST, keep="last", maintain_order=True)
-    unknown = _add(last, hashlib.sha256(content).hexdigest(), ports)
+    by_time = kept.sort(pl.col(LABELLED_AT).fill_null(written), maintain_order=True)
+    last = by_time.unique(REQUEST, keep="last", maintain_order=True)
+    unknown = _add(last, hashlib.sha256(content).hexdigest(), written, ports)
     return Feedback(
         added=last.height - unknown,
         unknown=unknown,
@@ -69,11 +71,11 @@ def add_labels(path: Path, ports: Ports, config: Config) -> Feedback:
     )
 
 
-def _add(labels: pl.DataFrame, source: str, ports: Ports) -> int:
+def _add(labels: pl.DataFrame, source: str, written: datetime, ports: Ports) -> int:
     if not labels.height:
         return 0
     ports.log.drain()  # so that answers of a server that was killed are known
-    return ports.log.add_labels(labels, source)
+    return ports.log.add_labels(labels, source, written)
 
 
 def _bytes(path: Path) -> bytes:
@@ -107,7 +109,7 @@ def _labels(raw: pl.Series, ports: Ports, config: Config) -> pl.Series:
         typed, faults = read_cells(raw.to_frame(), {LABEL: Column(type="number")})
         _refuse(faults[0].cells if faults else None, raw, "finite numbers")
         return typed[LABEL]
-    classes = _classes(ports, config)
+    classes = named_classes(contract_of(ports, config), config)
     labels = label_text(raw, (*classes, *config.data.labels))
     if not classes:
         return labels
@@ -117,14 +119,6 @@ def _labels(raw: pl.Series, ports: Ports, config: Config) -> pl.Series:
     return labels
 
 
-def _classes(ports: Ports, config: Config) -> list[str]:
-    """Those that are named; none where nobody has named any yet."""
-    if config.data.labels:
-        return list(dict.fromkeys(config.data.labels.values()))
-    column = (contract_of(ports, config) or {}).get(config.data.target)
-    return list(column.values or ()) if column else []
-
-
 def _refuse(bad: pl.Series | None, raw: pl.Series, expected: str) -> None:
     if bad is not None and bad.any():
         shown = "; ".join(examples(raw, bad))
@@ -132,13 +126,12 @@ def _refuse(bad: pl.Series | None, raw: pl.Series, expected: str) -> None:
 
 
 def _times(raw: pl.DataFrame, path: Path) -> pl.Series:
-    """When each label came: as the file says, else when it was written, as what was copied says too. UTC."""
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    """When each label came, as the file says; null where it does not. UTC."""
     zone = pl.Datetime("us", "UTC")
     if LABELLED_AT not in raw.columns:
-        return pl.Series([written] * raw.height, dtype=zone)
+        return pl.Series([None] * raw.height, dtype=zone)
     typed, faults = read_cells(raw.select(LABELLED_AT), {LABELLED_AT: Column(type="datetime")})
     if faults and faults[0].cells is not None:
         shown = "; ".join(faults[0].finding.examples)
         raise DataError(f"{path.name}: labelled_at: expected moments like 2026-03-01T12:00:00Z, found {shown}. Nothing was added.")
-    return typed[LABELLED_AT].dt.replace_time_zone("UTC").cast(zone).fill_null(written)
+    return typed[LABELLED_AT].dt.replace_time_zone("UTC").cast(zone)

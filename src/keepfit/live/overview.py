@@ -152,11 +152,11 @@ class Live:
         """The champion; by the journal alone while the registry is away."""
         try:
             return self._ports.registry.champion(), ""
-        except Unavailable as error:
+        except Unavailable:
             last = last_done(self._ports, self._config)
             if last is None:
                 raise
-            number, note = last.promotion.to_version, f"the registry is away ({error}); the champion is the one of the journal"
+            number, note = last.promotion.to_version, "the registry is away; the champion is the one of the journal"
             return ModelVersion(name="", version=number, run_id="", uri="", cycle=None), note
 
     def _version(self, name: str) -> str | None:

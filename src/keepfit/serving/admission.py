@@ -58,6 +58,7 @@ class Admission:
     def __init__(self, settings: Serve, keys: Callable[[], Sequence[ApiKey]]) -> None:
         local = on_loopback(settings.host)
         self._needs_keys, self._keys = needs_keys(settings), keys
+        self._trusts_all = local and not self._needs_keys
         self._hosts = {name.lower() for name in settings.allowed_hosts or (LOOPBACK_NAMES if local else ("*",))}
         self._known_hosts: set[bytes] = set()
         self._origins = {origin.lower().encode() for origin in settings.cors_origins}
@@ -81,8 +82,10 @@ class Admission:
             self._check_scopes(call.key, needs)
 
     def trusts(self, call: Call) -> bool:
-        """Whether whoever asks may read what tells of this installation: its admins, and everybody where no key is needed."""
-        return Scope.ADMIN in call.key.scopes if call.key else not self._needs_keys
+        """Whether whoever asks may read what tells of this installation: its admins, also where no key is needed, and on loopback
+        everybody where none is."""
+        key = call.key or self._found(call)
+        return self._trusts_all or (key is not None and Scope.ADMIN in key.scopes)
 
     def _check_host(self, host: bytes | None) -> None:
         """Against a foreign page that has its own name lead to this machine (DNS rebinding)."""

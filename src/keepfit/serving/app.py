@@ -36,18 +36,18 @@ def build_app(desk: Desk, office: Office, settings: Serve, project: str) -> Fast
     app = Api(title=project, version=keepfit.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     description = Description(app, desk, project, keys=needs_keys(settings))
     health_needs = PUBLIC if settings.public_health else ANY
-    metrics = Metrics(desk)
+    metrics, admission = Metrics(desk), Admission(settings, lambda: desk.plan.keys)
     endpoints = [
         *predicting(desk, metrics),
         *models(desk, office),
         *monitoring(desk, office, metrics),
-        *standing(desk, health_needs),
+        *standing(desk, health_needs, admission.trusts),
         *scoring(desk, metrics, health_needs),
         *describing(description),
     ]
     app.router.routes.extend(endpoints)
     app.openapi = description.document  # type: ignore[method-assign]
-    gate = Gate(endpoints, Admission(settings, lambda: desk.plan.keys), metrics, settings.max_body)
+    gate = Gate(endpoints, admission, metrics, settings.max_body)
     app.gate = _for_origins(gate, settings) if settings.cors_origins else gate
     return app
 

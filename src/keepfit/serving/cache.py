@@ -105,4 +105,11 @@ class Cache:
 
 
 def _placed(shelved: Shelved, target: Path) -> Placed:
-    return Placed(model=shelved.model, version=shelved.version, folder=str(target), content_hash=shelved.content_hash)
+    return Placed(
+        model=shelved.model,
+        version=shelved.version,
+        folder=str(target),
+        content_hash=shelved.content_hash,
+        served=shelved.served,
+        code=shelved.code,
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, SchemaValidator, core_schema
 
+from keepfit.errors import ConfigError
 from keepfit.serve_settings import Serve
 from keepfit.settings import Column
 
@@ -86,7 +87,8 @@ def _integer(column: Column) -> CoreSchema:
     made = core_schema.chain_schema([either, core_schema.int_schema(ge=_low(column), le=_high(column))])
     if column.pattern is None:
         return made
-    return core_schema.no_info_after_validator_function(partial(_like, re.compile(column.pattern)), made)
+    like = SchemaValidator(core_schema.str_schema(pattern=_checked(column.pattern), regex_engine="rust-regex"))
+    return core_schema.no_info_after_validator_function(partial(_like, like, column.pattern), made)
 
 
 def _whole_number(value: float) -> int:
@@ -103,9 +105,9 @@ def _high(column: Column) -> int:
     return HIGHEST if column.maximum is None else min(HIGHEST, math.floor(column.maximum))
 
 
-def _like(pattern: re.Pattern[str], value: int) -> int:
-    if pattern.fullmatch(str(value)) is None:
-        raise PydanticCustomError("pattern", "expected a number like {pattern}", {"pattern": pattern.pattern})
+def _like(like: SchemaValidator, pattern: str, value: int) -> int:
+    if not like.isinstance_python(str(value)):
+        raise PydanticCustomError("pattern", "expected a number like {pattern}", {"pattern": pattern})
     return value
 
 
@@ -115,8 +117,10 @@ def _like(pattern: re.Pattern[str], value: int) -> int:
 def _text(column: Column, may_be_empty: bool, settings: Serve) -> CoreSchema:
     category = column.type == "category"
     bounds = _given(min_length=column.min_length, max_length=_most(column, settings))
-    engine: dict[str, Any] = {"pattern": _whole(column.pattern), "regex_engine": _engine(column.pattern)} if column.pattern else {}
-    text: CoreSchema = core_schema.str_schema(strict=True, strip_whitespace=category, **bounds, **engine)
+    pattern = _checked(column.pattern) if column.pattern else None
+    text: CoreSchema = core_schema.str_schema(
+        strict=True, strip_whitespace=category, pattern=pattern, regex_engine="rust-regex", **bounds
+    )
     if column.values is not None:
         text = core_schema.chain_schema([text, core_schema.literal_schema(_text_values(column))])
     return core_schema.no_info_after_validator_function(partial(_said, category, may_be_empty), text)
@@ -141,13 +145,17 @@ def _whole(pattern: str) -> str:
     return f"^(?:{pattern})$"
 
 
-def _engine(pattern: str) -> str:
-    """Linear time, but for what only Python's own expressions know (looking ahead and back)."""
+def _checked(pattern: str) -> str:
+    """Raises `ConfigError` for what only Python's own expressions know (looking ahead and back): they may take hours over a short
+    text, and whoever asks chooses the text. These take no longer than the text is long."""
     try:
         SchemaValidator(core_schema.str_schema(pattern=_whole(pattern), regex_engine="rust-regex"))
     except SchemaError:
-        return "python-re"
-    return "rust-regex"
+        raise ConfigError(
+            f"The pattern {pattern!r} cannot be served: requests are held to it in time that grows with the text alone. Write it "
+            "without looking ahead or back and without references to groups."
+        ) from None
+    return _whole(pattern)
 
 
 def _text_values(column: Column) -> list[str]:

@@ -18,8 +18,12 @@ from keepfit.serving.telling import place_of, tell
 
 __all__ = ["ControlServer", "Office", "OfficeAway", "OfficeClient"]
 
+LOOKS = ("comparison", "routing", "performance", "drift", "calculate_drift", "history")  # acts that change nothing
+PATIENCE = {  # seconds that an answer is waited for, where that is less than usual: moves may wait for a lease, drift takes long
+    name: 8.0 for name in LOOKS if name != "calculate_drift"
+}
 LONGEST = 32 * 2**20  # bytes of a question or an answer
-AT_ONCE = 8  # acts; more wait
+AT_ONCE = 8  # acts, and as many looks; more wait
 READING = 5.0  # seconds in which a question must have arrived
 WAITING = 10.0  # seconds that an act waits for its turn
 
@@ -37,7 +41,8 @@ class Office(Protocol):
 class OfficeClient:
     """Asks the office that listens at `path`."""
 
-    def __init__(self, path: str | Path, patience: float = ANSWERING) -> None:
+    def __init__(self, path: str | Path, patience: float | None = None) -> None:
+        """`patience`: seconds that an answer is waited for, in place of what is usual for the act."""
         self._path, self._patience = str(path), patience
 
     async def ask(self, act: str, **arguments: Any) -> Any:
@@ -48,7 +53,7 @@ class OfficeClient:
         except (OSError, TimeoutError) as error:
             raise NotAsked() from error
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience_for(act)):
                 writer.write(question(act, arguments))
                 await writer.drain()
                 return answer(await reader.readline())
@@ -59,7 +64,10 @@ class OfficeClient:
 
     def ask_now(self, act: str, **arguments: Any) -> Any:
         """The same without an event loop."""
-        return ask_now(self._path, act, patience=self._patience, **arguments)
+        return ask_now(self._path, act, patience=self._patience_for(act), **arguments)
+
+    def _patience_for(self, act: str) -> float:
+        return self._patience or PATIENCE.get(act, ANSWERING)
 
 
 class ControlServer:
@@ -83,7 +91,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
 
     def __init__(self, path: str, acts: Mapping[str, Act]) -> None:
-        self.acts, self.turn = acts, threading.BoundedSemaphore(AT_ONCE)
+        self.acts = acts
+        self.turns = {looks: threading.BoundedSemaphore(AT_ONCE) for looks in (True, False)}  # a rollback waits for no look
         super().__init__(path, _Conversation)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -115,12 +124,13 @@ class _Conversation(socketserver.StreamRequestHandler):
     def _done(self, act: str, arguments: Mapping[str, Any]) -> Any:
         if act not in self.server.acts:
             raise NotFound(f"The office has no act {act!r}.")
-        if not self.server.turn.acquire(timeout=WAITING):
+        turn = self.server.turns[act in LOOKS]
+        if not turn.acquire(timeout=WAITING):
             raise Unavailable("The office is busy with what was asked of it before. Try again in a few seconds.")
         try:
             return self.server.acts[act](**arguments)
         finally:
-            self.server.turn.release()
+            turn.release()
 
 
 def _refusal(error: str, message: str) -> str:

@@ -75,7 +75,8 @@ class Desk:
         self.problems: dict[str, str] = {}
         self.unlogged = 0  # answers that left without being in the log
         self.unasked = 0  # rows that a silent model was not asked
-        self.failed = 0  # requests that the challenger could not answer, so that the champion did
+        self.failed = 0  # requests that a challenger could not answer, so that the champion did
+        self._failed_before = 0  # of these, those of earlier challengers
         self._labelled = 0.0  # when the last label came
         self._lines: dict[str, _Line] = {}  # by version
         self._shadows: list[_Line] = []
@@ -116,7 +117,7 @@ class Desk:
                 if line is not None:
                     line.retire()
         if plan.challenger != self.plan.challenger:
-            self.failed = 0
+            self._failed_before = self.failed
             self.problems.pop("challenger", None)
         self.plan = plan
         self.served = loaded.get(plan.champion.version) if plan.champion else None
@@ -236,8 +237,8 @@ class Desk:
     def answer_instead(self, one: _Asked, challenger: Served, error: Exception) -> None:
         """Have the champion answer what the challenger could not."""
         self.failed += 1
-        version = challenger.placed.version
-        told = f"version {version} could not answer {self.failed} requests, and the champion did ({place_of(error)})"
+        version, count = challenger.placed.version, self.failed - self._failed_before
+        told = f"version {version} could not answer {count} requests, and the champion did ({place_of(error)})"
         self.problems["challenger"] = told
         if self.served is None:
             one.answered.set_exception(error)

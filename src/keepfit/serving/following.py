@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from keepfit.serving.plan import Placed, Plan, read_plan
 from keepfit.serving.telling import place_of, tell
 
 LOOK = 0.02  # seconds between two looks at the plan
+SILENT = 5.0  # seconds without a sign of life of the office after which that is said
 AGAIN = 1.0  # seconds after which the office is told again when it was away
 
 Load = Callable[[Placed], Served]
@@ -29,6 +32,7 @@ class Follower:
 
     def __init__(self, desk: Desk, path: Path, load: Load, office: Office, worker: str) -> None:
         self._desk, self._path, self._load, self._office, self._worker = desk, path, load, office, worker
+        self._began = time.time()
         self._seen: tuple[int, ...] | None = None
         self._loaded: dict[str, Served] = {}  # by folder
         self._refused: dict[str, str] = {}  # folder -> why, as long as the plan names it
@@ -48,6 +52,7 @@ class Follower:
 
     async def look(self) -> None:
         """Do what the plan says, if it says something new."""
+        self._note_silence()
         seen = _state(self._path)
         if seen is None or seen == self._seen:
             return
@@ -59,6 +64,15 @@ class Follower:
         self._seen = seen
         if plan is not None:
             await self._follow(plan)
+
+    def _note_silence(self) -> None:
+        """An office that hangs, or cannot write, tells nobody so itself."""
+        heard = _heard(self._path) or self._began
+        if time.time() - heard <= SILENT:
+            self._desk.problems.pop("office", None)
+            return
+        since = datetime.fromtimestamp(heard, UTC)
+        self._desk.problems["office"] = f"silent since {since:%Y-%m-%d %H:%M:%S} UTC: no promotion, routing or key is followed"
 
     async def _follow(self, plan: Plan) -> None:
         """The champion first: who only listens, or shares the traffic, must not hold it up."""
@@ -128,6 +142,14 @@ class Follower:
 
 def _named(plan: Plan) -> Iterable[Placed]:
     return (placed for placed in (plan.champion, plan.challenger, *plan.shadows, plan.standby) if placed is not None)
+
+
+def _heard(path: Path) -> float | None:
+    """When the office last gave a sign of life, in seconds since 1970; None before the first plan. See `Planner.live`."""
+    try:
+        return path.stat().st_atime
+    except FileNotFoundError:
+        return None
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -26,7 +26,7 @@ from keepfit.serving.compiled.linear import Said
 from keepfit.serving.compiled.proof import difference, edge_rows
 from keepfit.serving.plan import Placed
 from keepfit.stats.top_label import confident
-from keepfit.versions import CODE_PATH, INPUTS_PATH
+from keepfit.versions import CODE_PATH, INPUTS_PATH, hash_of_served
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +43,12 @@ Row = dict[str, Any]
 def open_model(placed: Placed, formats: Sequence[ModelFormat]) -> LoadedModel:
     """Load a version, find the short way through it, and try both on rows.
 
-    Nothing is fetched and MLflow is not imported. Raises `ModelRefused` when it cannot be loaded, is damaged or cannot answer,
-    `DataError` when nobody knows what to ask it, `ConfigError` when it cannot be served, `UserCodeError` when the project's
-    functions cannot be loaded.
+    Nothing is fetched and MLflow is not imported. Raises `ModelRefused` when it cannot be loaded, is not what was registered or
+    cannot answer, `DataError` when nobody knows what to ask it, `ConfigError` when it cannot be served, `UserCodeError` when the
+    project's functions cannot be loaded.
     """
     folder = Path(placed.folder)
+    _check_served(folder, placed)
     model = _load(folder / MODEL_PATH, placed, formats)
     _alone(getattr(model, "estimator", None))
     inputs = _inputs(folder, model)
@@ -56,7 +57,7 @@ def open_model(placed: Placed, formats: Sequence[ModelFormat]) -> LoadedModel:
             f"{placed.model} version {placed.version} makes one prediction of several rows (data.unit = {inputs.unit!r}), and a "
             "request is one row: it cannot be served. Predict such batches where they are."
         )
-    loaded = LoadedModel(inputs, model, _code(folder, inputs))
+    loaded = LoadedModel(inputs, model, _code(folder, inputs, placed))
     stored = rows_of_example(_text(folder / MODEL_PATH / "input_example.json"))[:EXAMPLES]
     loaded.shorten(stored)
     try:
@@ -233,6 +234,15 @@ def _load(folder: Path, placed: Placed, formats: Sequence[ModelFormat]) -> Model
     raise ModelRefused(f"{placed.model} version {placed.version} is stored in no format that keepfit loads.")
 
 
+def _check_served(folder: Path, placed: Placed) -> None:
+    """Whoever can write to the artifact store must not say what servers run, nor how they are asked."""
+    if placed.served is not None and (found := hash_of_served(folder)) != placed.served:
+        raise ModelRefused(
+            f"{INPUTS_PATH} or {CODE_PATH}/ of {placed.model} version {placed.version} are not what was registered: expected the "
+            f"sha256 {placed.served}, found {found}. Put the artifacts of its run right, or promote another version."
+        )
+
+
 def _alone(estimator: Any) -> None:
     """No threads or processes of its own: a worker answers in one."""
     for step in [estimator, *(inner for _, inner in getattr(estimator, "steps", ()))]:
@@ -269,12 +279,12 @@ def _text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _code(folder: Path, inputs: Inputs) -> ProjectCode | None:
+def _code(folder: Path, inputs: Inputs, placed: Placed) -> ProjectCode | None:
     if inputs.prepare is None:
         return None
     from keepfit.opened_ports import code_of_version
 
-    return code_of_version(folder / CODE_PATH, inputs.prepare)
+    return code_of_version(folder / CODE_PATH, inputs.prepare, placed.code)
 
 
 def _typed(inputs: Inputs) -> Row:

@@ -28,17 +28,19 @@ from keepfit.live.keys import keys
 from keepfit.live.servers import SERVING
 from keepfit.live_ports import REQUEST, Shelved
 from keepfit.project import Project, open
+from keepfit.records import Alert
 from keepfit.serving import lifeline
 from keepfit.serving.cache import Cache
-from keepfit.serving.control import ControlServer
+from keepfit.serving.control import LOOKS, ControlServer
 from keepfit.serving.duties import Duty
+from keepfit.serving.keeping import Kept
 from keepfit.serving.plan import Placed, Plan, read_plan
 from keepfit.serving.planning import LAST, Planner, Routes, facts
 from keepfit.serving.telling import tell
 
 TICK = 0.25  # seconds between two looks at what is away
 ROUTES, DRAIN, OVERSEE, NEWEST, TIDY = 0.5, 1.0, 2.0, 1.0, 60.0  # seconds between two times
-LIVE = ("comparison", "routing", "performance", "drift", "calculate_drift", "history")  # acts that only look
+COSTLY = ("comparison", "performance")  # looks through the log, which may be asked for often
 LEASE = 1.0  # seconds that an act waits for a lease that is held for a moment
 LAST_DRAIN = 10.0  # seconds that the last drain may take
 
@@ -56,6 +58,8 @@ class Office:
         self._alias = self._registry.config.promote.alias
         self._newest_due = 0.0
         self._notes: dict[str, str] = {}  # on the routing
+        self._gone: Alert | None = None  # as long as an alias that was there is not
+        self._told: Alert | None = None  # the last of these that people were told
         self._placed: dict[str, Placed] = {}  # of the versions that routes name, by number
         self._follow = Duty("registry", self._registry.config.serve.poll.total_seconds(), self._follow_registry)
         self._routing = Duty("ledger", ROUTES, self._follow_ledger)
@@ -63,17 +67,19 @@ class Office:
         self._overseeing = Duty("probation", OVERSEE, self._oversee, heavy=True)
         self._tidying = Duty("tidying", TIDY, self._tidy)
         self._duties = (self._follow, self._routing, self._draining, self._overseeing, self._tidying)
+        self._telling = Duty("plan", TICK, self._tell_troubles)
         self._following = False
+        self._kept = Kept()
         self._warming = threading.Thread(target=self._warm, name="keepfit-warming", daemon=True)
         self._control = ControlServer(run / "office", self._acts())
 
     def work(self, stop: threading.Event) -> None:
         """Until `stop`; then drain the log once more, for a bounded time."""
-        for duty in self._duties:
+        everything = (*self._duties, self._telling)
+        for duty in everything:
             duty.start()
-        while not stop.wait(TICK):
-            self._tell_troubles()
-        for duty in self._duties:
+        stop.wait()
+        for duty in everything:
             duty.stop()
         self._control.close()
         if self._draining.join(LAST_DRAIN):
@@ -95,12 +101,23 @@ class Office:
         if self._planner.champion(placed):
             tell("plan", **facts(self._planner.plan))
             self._routing.nudge()
+        self._note_alias(placed)
         for refused in self._planner.due():
             self._cache.replace(shelf.version(refused.version))
             self._planner.champion(placed)
         if time.monotonic() >= self._newest_due:
             self._newest_due = time.monotonic() + NEWEST
             self._fetch_newest()
+
+    def _note_alias(self, placed: Placed | None) -> None:
+        """Whoever answered goes on when the alias is taken away."""
+        champion, project = self._planner.plan.champion, self._registry
+        if placed is not None or champion is None:
+            self._gone = None
+        elif self._gone is None:
+            now = project.ports.clock.now()
+            self._gone = alerting.alias_gone(self._alias, champion.version, project.config.project.name, now)
+            tell("alias_gone", alias=self._alias, version=champion.version)
 
     def _fetch_newest(self) -> None:
         """Whoever was registered last may be promoted next."""
@@ -146,6 +163,10 @@ class Office:
 
     def _oversee(self) -> None:
         """One look at probation; what came of it is told to people."""
+        gone = self._gone
+        if gone is not None and gone is not self._told:
+            tell_people([gone], self._overseer.ports, self._overseer.config)
+            self._told = gone
         self._overseer.live.oversee()
         Courier(self._overseer.ports, self._overseer.config).start()
 
@@ -158,13 +179,15 @@ class Office:
 
     def _tell_troubles(self) -> None:
         troubles = {duty.name: trouble for duty in self._duties if (trouble := duty.trouble)}
-        self._planner.notes(self._notes | troubles)
+        gone = {"alias": self._gone.text} if self._gone else {}
+        self._planner.notes(self._notes | gone | troubles)
+        self._planner.live()
 
     # ---------------------------------------------------------------------------------------------------------------- acts
 
     def _acts(self) -> dict[str, Callable[..., Any]]:
         return {
-            **{name: functools.partial(self._ask_live, name) for name in LIVE},
+            **{name: functools.partial(self._ask_live, name) for name in LOOKS},
             "versions": lambda: self._planner.plan,
             "set_routing": self._set_routing,
             "rollback": lambda **told: self._moved(self._desk.rollback, **told),
@@ -181,17 +204,20 @@ class Office:
                 self._desk.ports.registry.load(champion.version)
 
     def _ask_live(self, name: str, **told: Any) -> Any:
-        return getattr(self._desk.live, name)(**told)
+        look = functools.partial(getattr(self._desk.live, name), **told)
+        return self._kept.answer((name, *told.items()), look) if name in COSTLY else look()
 
     def _moved(self, move: Callable[..., Any], **told: Any) -> Any:
         """Move the alias, and have it followed at once. People are told meanwhile."""
         promotion = _patiently(lambda: move(**told, here=True))
+        self._kept.forget()
         self._follow.nudge()
         Courier(self._desk.ports, self._desk.config).start()
         return promotion
 
     def _set_routing(self, **told: Any) -> Any:
         routing = _patiently(lambda: self._desk.live.set_routing(**told))
+        self._kept.forget()
         self._routing.nudge()
         return routing
 

@@ -18,6 +18,8 @@ class Placed:
     version: str
     folder: str  # of the cache, absolute; see `serving.cache`
     content_hash: str | None = None
+    served: str | None = None  # what the registry says of the files beside the model; see `keepfit.live_ports.Shelved`
+    code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +39,15 @@ class Plan:
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Replace the file; readers see the old one or the new one."""
+    """Replace the file, which nobody but its owner may read; readers see the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(dumps(plan), encoding="utf-8")
-    temporary.chmod(0o600)
-    temporary.replace(path)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(dumps(plan))
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk
+        raise
 
 
 def read_plan(path: Path) -> Plan | None:

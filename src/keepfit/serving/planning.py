@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from keepfit.live_records import ApiKey
 from keepfit.serving.plan import Placed, Plan, write_plan
+from keepfit.serving.telling import place_of, tell
 
 RETRY = 30.0  # seconds until a refused version is tried again; doubled each time
 LONGEST_RETRY = 600.0
@@ -41,8 +43,8 @@ class _Refusal:
 class Planner:
     """Keeps the plan at `path`. Several threads tell it what they found; whenever that changes something, the plan is replaced.
 
-    Where a new champion was refused, the last one that answered stays in the plan, until the registry points to another one or
-    it is time to try again.
+    Where a new champion was refused, or nobody is pointed to any more, the last one that answered stays in the plan, until the
+    registry points to another one or it is time to try again.
     """
 
     path: Path  # of the plan that this server's workers follow
@@ -51,7 +53,9 @@ class Planner:
     clock: Callable[[], float] = time.monotonic
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _refused: dict[str, _Refusal] = field(default_factory=dict)  # by folder
+    unwritten: str = ""  # why the file is behind; empty: it is not
     _kept: str = ""  # what was last written for the next start
+    _behind: bool = False  # whether the file is not what the plan is
 
     def __post_init__(self) -> None:
         self._pointed = self._good = self.plan.champion
@@ -99,6 +103,12 @@ class Planner:
         with self._lock:
             self._notes = dict(notes)
             self._publish()
+
+    def live(self) -> None:
+        """A sign of life for the workers: the time at which the file was last looked at. There is none while it is behind."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._behind:
+                os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
 
     def refused(self, version: str, why: str) -> Placed | None:
         """A worker cannot load this version; returns it when that is news."""
@@ -154,7 +164,7 @@ class Planner:
         notes = dict(self._notes)
         notes |= {f"version {each.version}": self._refusal(each) for each in self._named() if self._is_refused(each)}
         routes = self._routes
-        champion = self._good if self._pointed and self._is_refused(self._pointed) else self._pointed
+        champion = self._good if self._pointed is None or self._is_refused(self._pointed) else self._pointed
         challenger = routes.challenger
         if challenger is not None and (self._is_refused(challenger) or challenger == champion):
             challenger = None
@@ -171,9 +181,20 @@ class Planner:
             notes=notes,
         )
         if told != self.plan or not self.path.exists():
-            told = replace(told, number=self.plan.number + 1)
-            write_plan(told, self.path)
-            self.plan = told
+            self.plan, self._behind = replace(told, number=self.plan.number + 1), True
+        if self._behind:
+            self._write()
+
+    def _write(self) -> None:
+        """On a full disk the workers go on by the plan that they have; the next time tries again."""
+        try:
+            write_plan(self.plan, self.path)
+        except OSError as error:
+            if not self.unwritten:
+                tell("plan_unwritten", error=place_of(error))
+            self.unwritten = f"{self.path} cannot be written: {error.strerror or error}"
+            return
+        self._behind, self.unwritten = False, ""
 
     def _is_refused(self, placed: Placed) -> bool:
         refusal = self._refused.get(placed.folder)

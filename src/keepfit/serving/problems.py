@@ -1,6 +1,7 @@
 """What the API says when it cannot do what was asked: problem documents (RFC 9457), one kind a status.
 
-No document tells how the server is built inside, and none repeats what was sent beyond the names of fields.
+No document tells how the server is built inside, and none repeats what was sent beyond names of fields and the id or version that
+was asked for; what a model's own library says of a row that it refuses is told as it is.
 """
 
 from __future__ import annotations

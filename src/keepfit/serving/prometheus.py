@@ -41,11 +41,16 @@ class Metrics:
         self._unasked = Counter(
             "keepfit_unasked_rows", "Rows that a silent model was not asked, because it fell behind.", registry=registry
         )
+        self._failed = Counter(
+            "keepfit_challenger_failures",
+            "Requests that a challenger could not answer, so that the champion did.",
+            registry=registry,
+        )
         self._rows = Histogram("keepfit_batch_rows", "Rows of a batch.", registry=registry, buckets=ROWS)
         self._known: dict[tuple[str, int], Counter] = {}
         self._clocks: dict[str, Histogram] = {}
         self._told: dict[tuple[str, str, str], Counter] = {}
-        self._unasked_before = desk.unasked
+        self._unasked_before, self._failed_before = desk.unasked, desk.failed
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """A request was answered; `path` is an endpoint's, or OTHER."""
@@ -75,8 +80,10 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
-        self._unasked.inc(self._desk.unasked - self._unasked_before)
-        self._unasked_before = self._desk.unasked
+        unasked, failed = self._desk.unasked, self._desk.failed
+        self._unasked.inc(unasked - self._unasked_before)
+        self._failed.inc(failed - self._failed_before)
+        self._unasked_before, self._failed_before = unasked, failed
         registry = CollectorRegistry()
         registry.register(_Own(self._desk))
         if FOLDER in os.environ:

@@ -6,7 +6,6 @@ turned into something else, every promise of a single cell kept. The same descri
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +23,7 @@ Row = dict[str, Any]
 
 MANY = 10_000  # faults beyond which they are not told one by one
 LONGEST_LABEL = 1000  # characters
+_NUMBER = SchemaValidator(core_schema.float_schema(strict=True, allow_inf_nan=False))
 
 
 class Schema:
@@ -36,6 +36,7 @@ class Schema:
 
     def __init__(self, inputs: Inputs, settings: Serve) -> None:
         self.inputs, self.settings = inputs, settings
+        self._classes = list(dict.fromkeys((*inputs.classes, *inputs.named))) if inputs.classes else []
         row = _row(inputs, settings)
         rows = core_schema.list_schema(row, min_length=1, max_length=settings.max_batch)
         whole = core_schema.typed_dict_schema({"rows": core_schema.typed_dict_field(rows)}, extra_behavior="forbid")
@@ -66,16 +67,15 @@ class Schema:
         return found
 
     def label(self, value: object) -> str | float:
-        """A label that came back: a class of the model as text, or a finite number. Raises `Invalid`."""
+        """A label that came back: a class of the model, or one that the project names, as text; or a finite number. Raises
+        `Invalid`."""
         if self.inputs.task == "regression":
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                return float(value)
-            raise Invalid([("/label", "expected a number")])
+            return self._number(value)
         text = _class_text(value)
         if not text or len(text) > LONGEST_LABEL:
             raise Invalid([("/label", "expected a class as text")])
-        if self.inputs.classes and text not in self.inputs.classes:
-            raise Invalid([("/label", f"expected one of {_listed(self.inputs.classes)}")])
+        if self._classes and text not in self._classes:
+            raise Invalid([("/label", f"expected one of {_listed(self._classes)}")])
         return text
 
     @property
@@ -109,7 +109,14 @@ class Schema:
         """JSON Schema of a label."""
         if self.inputs.task == "regression":
             return {"type": "number"}
-        return {"type": "string", "enum": [*self.inputs.classes]} if self.inputs.classes else {"type": "string", "minLength": 1}
+        return {"type": "string", "enum": self._classes} if self._classes else {"type": "string", "minLength": 1}
+
+    def _number(self, value: object) -> float:
+        try:
+            found: float = _NUMBER.validate_python(value)
+        except ValidationError as error:
+            raise refused(error, ("label",)) from None
+        return found
 
     def _may_be_empty(self, name: str) -> bool:
         return may_be_empty(self.inputs, name)

@@ -72,8 +72,8 @@ def _prepare(run: Path) -> None:
     """The figures' folder must be known before what counts is imported."""
     if (length := len(os.fsencode(run / "office"))) > LONGEST_SOCKET:
         raise ConfigError(
-            f"The temporary folder {run.parent} has too long a name for the socket in it: its path has {length} bytes, and a system "
-            f"allows {LONGEST_SOCKET}. Set TMPDIR to a shorter one."
+            f"The temporary folder {run.parent} has too long a name for the socket in it, whose path would have {length} bytes: "
+            f"a system allows {LONGEST_SOCKET}. Set TMPDIR to a shorter one."
         )
     figures = run / "figures"
     figures.mkdir()

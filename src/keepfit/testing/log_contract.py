@@ -229,6 +229,20 @@ class LogContract:
         log.add_labels(given, "labels again.csv")
         assert log.rows()["label"].to_list() == ["spam"]
 
+    def test_labels_without_a_moment_are_as_old_as_they_were_when_they_first_came(
+        self, log: PredictionLog, put: Callable[..., int]
+    ) -> None:
+        asked, other = answer(), answer(at=86_400)
+        put(asked, other, label(asked, "spam", at=90))
+        given = bulk([asked.request_id, other.request_id], ["ham", "ham"], 60)
+        given = given.with_columns(labelled_at=None).cast({"labelled_at": given.schema["labelled_at"]})
+        with pytest.raises(DataError, match="2 of 2"):
+            log.add_labels(given, "labels.csv")
+        for second in (60, 120):  # a copy of the same file
+            log.add_labels(given, "labels.csv", NOON + timedelta(seconds=second))
+            assert log.rows()["label"].to_list() == ["spam", "ham"]
+        assert log.rows()["labelled_at"][1] == NOON + timedelta(seconds=60)
+
     def test_labels_of_requests_that_the_log_does_not_hold_are_counted_and_kept(
         self, log: PredictionLog, put: Callable[..., int]
     ) -> None:

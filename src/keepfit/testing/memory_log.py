@@ -43,7 +43,7 @@ class MemoryLog:
         self._answers: dict[str, Logged] = {}
         self._silent: dict[str, list[Shadowed]] = {}
         self._labels: dict[str, Labelled] = {}
-        self._added: set[tuple[Labelled, ...]] = set()
+        self._added: set[tuple[tuple[str, str | float, datetime | None], ...]] = set()
 
     def open_spool(self, worker: str) -> MemorySpool:  # noqa: ARG002 - as for a spool in a file
         """A spool whose rows the log drains once it is closed."""
@@ -80,22 +80,23 @@ class MemoryLog:
         asked = [_typed(INPUT + name, [row.inputs.get(name) for row in chosen]) for name in fields]
         return pl.DataFrame([*self._own(chosen, shadow), *asked])
 
-    def add_labels(self, labels: pl.DataFrame, source: str) -> int:  # noqa: ARG002 - nobody asks memory where it is from
+    def add_labels(self, labels: pl.DataFrame, source: str, written: datetime | None = None) -> int:  # noqa: ARG002
         missing = {REQUEST, LABEL, LABELLED_AT} - set(labels.columns)
         if missing:
             raise DataError(
                 f"Labels need the columns {REQUEST}, {LABEL} and {LABELLED_AT}; {', '.join(sorted(missing))} not found."
             )
         given = labels.select(REQUEST, LABEL, LABELLED_AT).rows()
-        wrong = [row for row in given if None in row or not self._ids.is_ours(str(row[0]).strip())]
+        wrong = [row for row in given if None in (*row[:2], row[2] or written) or not self._ids.is_ours(str(row[0]).strip())]
         if wrong:
             raise DataError(f"{len(wrong)} of {len(given)} labels cannot be added, so none was: {wrong[0][0]!r}")
-        rows = tuple(Labelled(request_id=id.strip().lower(), at=_utc(at).timestamp(), label=label) for id, label, at in given)
-        if rows not in self._added:
-            self._added.add(rows)
-            for row in rows:
-                self._label(row)
-        return len({row.request_id for row in rows} - set(self._answers))
+        said = tuple((id.strip().lower(), label, at) for id, label, at in given)
+        if said not in self._added:
+            self._added.add(said)
+            for id, label, at in said:
+                moment: Any = at or written
+                self._label(Labelled(request_id=id, at=_utc(moment).timestamp(), label=label))
+        return len({id for id, _, _ in said} - set(self._answers))
 
     def tidy(self, now: datetime, taken: pl.Series) -> Mapping[str, int]:
         known, gone = set(taken), 0

@@ -155,7 +155,7 @@ class RegistryContract:
 
     def test_what_is_not_there_is_not_found(self, registry: Registry) -> None:
         registry.register(registration("c1"))
-        for version in ("2", "0", "latest"):
+        for version in ("2", "0", "latest", "9" * 26):
             with pytest.raises(NotFound):
                 registry.load(version)
             with pytest.raises(NotFound):
@@ -195,7 +195,7 @@ class ReferencesContract:
 
     def test_a_version_that_is_not_there_is_not_found(self, open_both: Callable[[], tuple[Registry, References]]) -> None:
         open_both()[0].register(registration("c1"))
-        for version in ("2", "latest"):
+        for version in ("2", "latest", "9" * 26):
             with pytest.raises(NotFound):
                 open_both()[1].profile(version)
             with pytest.raises(NotFound):

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from keepfit.adapters.project_code import FolderCode
-from keepfit.errors import ConfigError, DataError, UserCodeError
+from keepfit.adapters.project_code import FolderCode, kept_code
+from keepfit.errors import ConfigError, DataError, ModelRefused, UserCodeError
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0]})
 
@@ -152,6 +152,38 @@ def test_a_process_that_died_while_remembering_leaves_nothing_that_looks_whole(t
     assert found.at(found.fingerprint) is None
     found.prepare(FRAME)
     assert found.at(found.fingerprint) is not None
+
+
+def kept(folder: Path, sources: dict[str, str]) -> Path:
+    """The files as they are kept with a version."""
+    (folder / "version").mkdir(exist_ok=True)
+    for name, text in sources.items():
+        (folder / "version" / name).write_text(text)
+    return folder / "version"
+
+
+def test_code_of_a_version_is_run_only_if_it_is_what_was_registered(tmp_path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/scale.py").write_text("FACTOR = 3\n")
+    text = "from inner.scale import FACTOR\n\n\ndef prepare(frame):\n    return frame * FACTOR\n"
+    registered = code(tmp_path, text)
+    there = kept(tmp_path, registered.sources())
+    functions = {"prepare": "features:prepare"}
+    assert kept_code(there, functions, registered.fingerprint).prepare(FRAME)["x"].tolist() == [3.0, 6.0]
+    kept(tmp_path, {"inner.scale.py": f"import os\nos.mkdir({str(tmp_path / 'run')!r})\nFACTOR = 3\n"})
+    with pytest.raises(ModelRefused, match="not what the version was registered with"):
+        kept_code(there, functions, registered.fingerprint)
+    assert not (tmp_path / "run").exists()
+    kept_code(there, functions)  # nobody vouches for it: as older versions were taken
+    assert (tmp_path / "run").exists()
+
+
+def test_of_what_lies_beside_the_code_of_a_version_nothing_is_run(tmp_path) -> None:
+    registered = code(tmp_path, "try:\n    import beside\nexcept ImportError:\n    beside = None\n\n\n" + ONE)
+    there = kept(tmp_path, registered.sources())
+    (there / "beside").mkdir()
+    (there / "beside/__init__.py").write_text("")
+    assert kept_code(there, {"prepare": "features:prepare"}, registered.fingerprint)._module("features").beside is None
 
 
 def test_importing_keepfit_imports_none_of_the_projects_code(tmp_path) -> None:

@@ -82,11 +82,12 @@ class MadeUpLog:
             frame = frame.filter(pl.col("label").is_not_null() if labelled else pl.col("label").is_null())
         return frame.sort("timestamp") if inputs else frame.drop(fields).sort("timestamp")
 
-    def add_labels(self, labels: pl.DataFrame, source: str) -> int:
+    def add_labels(self, labels: pl.DataFrame, source: str, written: datetime | None = None) -> int:
         held = {each["request_id"] for each in self.answers}
         if source not in self.sources:
             self.sources.add(source)
-            for id, label, at in labels.select("request_id", "label", "labelled_at").iter_rows():
+            for id, label, told in labels.select("request_id", "label", "labelled_at").iter_rows():
+                at = told or written
                 if id not in self.labels or self.labels[id][1] <= at:
                     self.labels[id] = (label, at)
         return sum(id not in held for id in labels["request_id"])

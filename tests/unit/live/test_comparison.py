@@ -131,6 +131,17 @@ def test_one_customers_hundred_requests_count_once(tmp_path: Path) -> None:
     assert any("customer count once" in note for note in found.notes)
 
 
+def test_where_nothing_says_who_asked_it_is_said_that_each_request_counts(tmp_path: Path) -> None:
+    split = {"serve": {"routing": {"mode": "split", "challenger": "2", "share": 0.5}}}
+    service = Service(tmp_path / "one", split)
+    service.live.routes()
+    assert any("X-Route-Key is not kept" in note for note in compared(service).notes)
+    split["serve"]["routing"]["sticky"] = "customer"
+    service = Service(tmp_path / "two", split)
+    service.live.routes()
+    assert not any("X-Route-Key" in note for note in compared(service).notes)
+
+
 def test_each_group_is_compared_with_itself(tmp_path: Path) -> None:
     settings: dict[str, Any] = {**SHADOW, "data": {"group": "customer"}}
     service = Service(tmp_path, settings)

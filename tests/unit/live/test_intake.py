@@ -134,6 +134,25 @@ def test_whoever_is_killed_between_the_claim_and_the_file_is_made_up_for(tmp_pat
     assert files(killed) == files(undisturbed), "the file's bytes follow from the span"
 
 
+def test_two_spans_without_files_are_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever had taken over was killed, and then whoever had lost the lease woke, claimed too and was killed."""
+    made = world(tmp_path)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "_put", die)
+        patch.setattr(intake, "_write_late", lambda *_: [])
+        for _ in range(2):
+            labelled(made, 3)
+            with pytest.raises(KeyboardInterrupt):
+                take_in(made.ports, made.config)
+    assert (made.ports.spans.count(), files(made)) == (2, {})
+    assert [span.number for span in take_in(made.ports, made.config).spans] == [1, 2]
+    assert len(files(made)) == 2
+
+
 @pytest.mark.parametrize("place", ["archive", "quarantine"])
 def test_a_file_that_has_gone_on_its_way_is_not_written_again(tmp_path: Path, place: str) -> None:
     made = world(tmp_path)

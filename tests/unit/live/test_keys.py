@@ -14,7 +14,7 @@ import pytest
 
 from keepfit.config import Config
 from keepfit.errors import ConfigError, Conflict, NotFound, Unavailable
-from keepfit.live.keys import add_key, allows, find, keys, revoke_key
+from keepfit.live.keys import add_key, find, keys, revoke_key
 from keepfit.live_records import ApiKey, Scope
 from keepfit.testing import MemoryLedger, SetClock
 
@@ -59,12 +59,9 @@ def test_a_key_is_found_by_itself_and_by_nothing_else(ports: Any) -> None:
     assert find(key, ()) is None
 
 
-def test_a_key_allows_its_scopes_and_admin_everything(ports: Any) -> None:
+def test_a_scope_that_is_named_twice_is_kept_once(ports: Any) -> None:
     add_key("shop", ["feedback", "predict", "predict"], ports, CONFIG)
-    add_key("ops", ["admin"], ports, CONFIG)
-    shop, ops = keys(ports, CONFIG)
-    assert [allows(shop, scope) for scope in Scope] == [True, True, False]
-    assert all(allows(ops, scope) for scope in Scope)
+    assert keys(ports, CONFIG)[0].scopes == (Scope.PREDICT, Scope.FEEDBACK)
 
 
 def test_a_revoked_key_is_nobodys_and_its_name_is_free(ports: Any) -> None:

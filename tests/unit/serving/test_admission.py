@@ -77,6 +77,19 @@ def test_a_key_opens_what_its_scopes_say() -> None:
     assert status(admission, call(x_api_key="wrong", authorization="Bearer secret")) == 401  # one key, not whichever fits
 
 
+def test_who_may_read_what_tells_of_the_installation() -> None:
+    boss = ApiKey(name="boss", digest=digest_of("boss's"), scopes=(Scope.ADMIN,), created_at=datetime.now(UTC))
+    for settings, strangers in (
+        (Serve(), True),
+        (Serve(authentication="required"), False),
+        (Serve(host=EVERYWHERE, authentication="off"), False),
+    ):
+        admission = Admission(settings, lambda: (KEY, boss))
+        assert admission.trusts(call()) is strangers
+        assert admission.trusts(call(x_api_key="secret")) is strangers
+        assert admission.trusts(call(x_api_key="boss's"))
+
+
 def test_keys_are_read_anew_for_every_request() -> None:
     keys = [KEY]
     admission = Admission(Serve(authentication="required"), lambda: keys)

@@ -57,6 +57,11 @@ def test_a_version_is_fetched_once_and_lies_there_with_its_record(cache: Cache, 
     assert loads(Placed, (Path(placed.folder) / RECORD).read_text()) == placed
 
 
+def test_what_the_registry_says_of_the_files_goes_with_them(cache: Cache) -> None:
+    placed = cache.place(replace(SEVENTH, served="ab" * 32, code="cd" * 8))
+    assert (placed.content_hash, placed.served, placed.code) == (SEVENTH.content_hash, "ab" * 32, "cd" * 8)
+
+
 def test_what_broke_off_leaves_nothing(cache: Cache, shelf: Shelf, tmp_path: Path) -> None:
     shelf.away = True
     with pytest.raises(Unavailable):

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from keepfit.serving.calls import ALL_BODIES, Call, Left, Room
+from keepfit.codec import time_text
+from keepfit.serving.calls import ALL_BODIES, Call, Left, Reply, Room
 from keepfit.serving.problems import Problem
 
 
@@ -35,6 +38,14 @@ def call(room: Room, pieces: list[bytes], *, leaves: bool = False) -> Call:
 
 def read(room: Room, pieces: list[bytes], *, leaves: bool = False) -> bytes:
     return asyncio.run(call(room, pieces, leaves=leaves).json_body())
+
+
+def test_times_that_the_office_tells_have_a_z_as_all_others() -> None:
+    moment = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    told = {"since": time_text(moment), "reason": f'"{time_text(moment)}" is no time', "none": None}
+    kept = {**told, "since": "2026-03-01T12:30:00.000000Z"}
+    assert json.loads(Reply.of_office(told).body) == kept
+    assert Reply.of({"since": moment}).body == b'{"since":"2026-03-01T12:30:00Z"}'
 
 
 def test_a_body_is_put_together() -> None:

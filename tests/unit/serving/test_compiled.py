@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from tests.unit.serving.pipelines import (
@@ -105,7 +106,7 @@ def test_a_category_that_the_model_refuses_is_refused_in_words():
     model = Pipeline([("columns", columns(handle_unknown="error", min_frequency=None)), ("end", LogisticRegression())])
     short = compiled(model.fit(FRAME, outcome(FRAME, 2)), TABLE)
     row = as_rows(FRAME)[0] | {"colour": "mauve"}
-    with pytest.raises(DataError, match="colour is 'mauve': this model knows"):
+    with pytest.raises(DataError, match="colour is a category that this model does not know"):
         short.say([row])
 
 
@@ -243,15 +244,16 @@ def test_every_way_to_count_terms(name):
 
 SPAM = Pipeline([("texts", texts()), ("end", clone(ENDS["svm"]))]).fit(TEXTS, TWO)
 SHORT_SPAM = compiled(SPAM, MESSAGE)
-written = st.text(max_size=60) | st.lists(st.sampled_from([*"aé!1ΣİßÜ🎉 \t\n", "free", "FREE", "call now", "£5"]), max_size=40).map(
-    "".join
-)
+written = st.text(max_size=60) | st.lists(
+    st.sampled_from([*"aé!1ΣİßÜ🎉ﬁ각\u0301\u0316 \t\n", "free", "FREE", "call now", "£5"]), max_size=40
+).map("".join)
 
 
 options = st.fixed_dictionaries(
     {
         "analyzer": st.sampled_from(["word", "char_wb"]),
         "norm": st.sampled_from(["l1", "l2", None]),
+        "strip_accents": st.sampled_from(["ascii", "unicode", None]),
         **dict.fromkeys(["sublinear_tf", "use_idf", "binary", "lowercase"], st.booleans()),
     }
 )
@@ -279,6 +281,20 @@ def test_words_beyond_what_is_remembered_are_answered_too(monkeypatch):
     short = compiled(SPAM, MESSAGE)
     rows = as_rows(TEXTS.head(40))
     assert_same(short.say(rows), plainly(SPAM, TEXTS.head(40)))
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + "!" * 50_000 + "a", "!" * 50_000, "a" + "\u0301\u0316" * 50_000, "a " * 50_000, "a" * 100_000]
+)
+@pytest.mark.parametrize("words", [{}, {"strip_accents": "unicode"}, {"strip_accents": "ascii"}])
+def test_no_text_takes_longer_than_its_length(text, words):
+    """What is not linear in it takes seconds."""
+    front = FeatureUnion([(kind, TfidfVectorizer(analyzer=kind, **words)) for kind in ("word", "char_wb")])
+    model = Pipeline([("texts", ColumnTransformer([("text", front, "message")])), ("end", MultinomialNB())]).fit(TEXTS, KINDS)
+    short = compiled(model, MESSAGE)
+    started = time.process_time()
+    short.say([{"message": text}], traced=True)
+    assert time.process_time() - started < 0.6
 
 
 def test_texts_and_numbers_together():

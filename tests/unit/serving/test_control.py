@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import pytest
 
 from keepfit.errors import AliasMoved, KeepfitError, LeaseHeld, NotFound
 from keepfit.lease import new_holder
-from keepfit.live.servers import Server, announce, ask_running, running, sweep
+from keepfit.live.servers import ANSWERING, Server, announce, ask_running, running, sweep
 from keepfit.records import Interval
-from keepfit.serving.control import ControlServer, OfficeAway, OfficeClient
+from keepfit.serving.control import AT_ONCE, ControlServer, OfficeAway, OfficeClient
 
 
 def refuse(**_: Any) -> None:
@@ -111,6 +113,34 @@ def test_one_that_does_not_answer_is_not_waited_for_for_ever(tmp_path: Path) -> 
             OfficeClient(tmp_path / "office", patience=0.05).ask_now("twice", word="a")
         with pytest.raises(OfficeAway):
             asyncio.run(OfficeClient(tmp_path / "office", patience=0.05).ask("twice", word="a"))
+
+
+def test_a_look_is_waited_for_less_long_than_a_move() -> None:
+    client = OfficeClient("office")
+    assert client._patience_for("comparison") < 15
+    assert client._patience_for("rollback") == ANSWERING
+
+
+def test_a_rollback_waits_for_no_look(tmp_path: Path) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def look() -> None:
+        begun.release()
+        assert go_on.wait(20)
+
+    server = ControlServer(tmp_path / "office", {"comparison": look, "rollback": lambda: "done"})
+    client = OfficeClient(tmp_path / "office", patience=5)
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as askers:
+            looks = [askers.submit(client.ask_now, "comparison") for _ in range(AT_ONCE)]
+            for _ in looks:
+                assert begun.acquire(timeout=10)
+            assert client.ask_now("rollback") == "done"
+            go_on.set()
+            assert [each.result(10) for each in looks] == [None] * AT_ONCE
+    finally:
+        go_on.set()
+        server.close()
 
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[]\n", b"not json\n", b'{"act": "twice"}\n', b"\xff\xfe\n"])

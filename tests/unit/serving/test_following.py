@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +80,26 @@ def case(tmp_path: Path) -> Case:
 def test_without_a_plan_nothing_happens(case: Case) -> None:
     asyncio.run(case.follower.look())
     assert case.desk.followed == []
+
+
+def test_an_office_that_gives_no_sign_of_life_is_told_of_until_it_does(case: Case) -> None:
+    case.look(Plan(number=1, champion=ONE))
+    assert "office" not in case.desk.problems
+    os.utime(case.path, (1_772_366_400, case.path.stat().st_mtime))
+    asyncio.run(case.follower.look())
+    assert case.desk.problems["office"].startswith("silent since 2026-03-01 12:00:00 UTC")
+    os.utime(case.path, (time.time(), case.path.stat().st_mtime))
+    asyncio.run(case.follower.look())
+    assert "office" not in case.desk.problems
+    assert len(case.desk.followed) == 2, "once with the champion, once with all"
+
+
+def test_an_office_that_never_wrote_a_plan_is_told_of_too(case: Case) -> None:
+    asyncio.run(case.follower.look())
+    assert "office" not in case.desk.problems, "it is just starting"
+    case.follower._began -= 60
+    asyncio.run(case.follower.look())
+    assert case.desk.problems["office"].startswith("silent since")
 
 
 def test_a_version_is_loaded_once_and_the_champion_first(case: Case) -> None:

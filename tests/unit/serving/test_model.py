@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from keepfit.serving.model import open_model
 from keepfit.serving.plan import Placed
 from keepfit.settings import Column
 from keepfit.steps import TYPES
+from keepfit.versions import hash_of_served
 
 FORMATS = [SkopsModels(TYPES)]
 FRAME = table()
@@ -290,6 +292,26 @@ def test_a_changed_file_is_refused(tmp_path):
     FORMATS[0].store(fitted(LinearSVC()), tmp_path / "v/model")
     with pytest.raises(ModelRefused, match="not the file that was registered"):
         open_model(version, FORMATS)
+
+
+@pytest.mark.parametrize("path", ["serving/inputs.json", "code/features.py", "code/numpy/__init__.py"])
+def test_files_beside_the_model_that_were_changed_since_are_refused(tmp_path, path):
+    _, _, version = prepared_version(tmp_path / "v")
+    registered = replace(version, served=hash_of_served(tmp_path / "v"))
+    open_model(registered, FORMATS)
+    open_model(registered, FORMATS)  # opening it has changed nothing
+    changed = tmp_path / "v" / path
+    changed.parent.mkdir(exist_ok=True)
+    changed.write_text((changed.read_text() if changed.exists() else "") + "\n")
+    with pytest.raises(ModelRefused, match="not what was registered"):
+        open_model(registered, FORMATS)
+    open_model(version, FORMATS)  # an older one, of which the registry knows no more
+
+
+def test_code_with_another_fingerprint_than_the_registrys_is_refused(tmp_path):
+    _, _, version = prepared_version(tmp_path / "v")
+    with pytest.raises(ModelRefused, match="not what the version was registered with"):
+        open_model(replace(version, code="0" * 16), FORMATS)
 
 
 def test_a_version_without_a_model_is_refused(tmp_path):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,10 +54,66 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "none.json") is None
 
 
+def test_a_plan_is_its_owners_alone_from_the_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    replaced = Path.replace
+
+    def look(temporary: Path, target: Path) -> Path:
+        seen.append(temporary.stat().st_mode & 0o777)
+        return replaced(temporary, target)
+
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("it could be read until now"))
+    monkeypatch.setattr(Path, "replace", look)
+    write_plan(Plan(keys=(KEY,)), tmp_path / "plan.json")
+    assert seen == [0o600]
+
+
+def test_a_full_disk_ends_nothing_and_the_plan_follows_once_there_is_room(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    in_service(planner, ONE)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("keepfit.serving.planning.write_plan", full)
+        planner.champion(TWO)
+        planner.notes({"log": "no room"})
+        assert planner.plan.champion == TWO
+        assert "No space left" in planner.unwritten
+        assert read_plan(planner.path).champion == ONE  # type: ignore[union-attr]
+        assert capfd.readouterr().err.count("plan_unwritten") == 1
+    planner.notes({"log": "no room"})
+    assert followed(planner).champion == TWO
+    assert not planner.unwritten
+
+
+def test_a_sign_of_life_is_no_new_plan_and_is_missing_while_the_plan_is_behind(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner.champion(ONE)
+    os.utime(planner.path, (1000, 2000))
+    planner.live()
+    state = planner.path.stat()
+    assert (state.st_mtime, time.time() - state.st_atime < 60) == (2000, True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("keepfit.serving.planning.write_plan", full)
+    os.utime(planner.path, (1000, 2000))
+    planner.champion(TWO)
+    planner.live()
+    assert planner.path.stat().st_atime == 1000
+
+
 def test_the_plan_is_replaced_only_when_something_changed(planner: Planner) -> None:
     planner.champion(ONE)
+    before = planner.path.stat()
     planner.champion(ONE)
     planner.notes({})
+    assert planner.path.stat() == before
     assert followed(planner) == Plan(number=1, champion=ONE)
     planner.routes(Routes(challenger=TWO, share=0.2, sticky="user", salt="s", shadows=(THREE,)))
     planner.keys((KEY,))
@@ -126,10 +185,23 @@ def test_who_became_champion_is_no_challenger_beside_itself(planner: Planner) ->
     assert followed(planner).shadows == (THREE,)
 
 
-def test_an_alias_that_was_taken_away_leaves_no_champion(planner: Planner) -> None:
-    in_service(planner, ONE)
+def test_an_alias_that_was_taken_away_leaves_who_answered_in_service_until_it_is_back(planner: Planner) -> None:
     planner.champion(None)
-    assert followed(planner).champion is None
+    assert followed(planner).champion is None, "nobody has answered yet"
+    in_service(planner, ONE)
+    assert planner.champion(None)
+    assert not planner.champion(None), "news once"
+    assert followed(planner).champion == ONE
+    assert ONE.folder in planner.folders
+    planner.champion(TWO)
+    assert followed(planner).champion == TWO
+
+
+def test_one_that_was_pointed_to_and_never_answered_is_not_kept_when_the_alias_goes(planner: Planner) -> None:
+    in_service(planner, ONE)
+    planner.champion(TWO)
+    planner.champion(None)
+    assert followed(planner).champion == ONE
 
 
 def test_only_what_was_in_service_is_kept_for_the_next_start(planner: Planner, tmp_path: Path) -> None:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepfit.serve_settings import Serve
+from keepfit.serving.desk import Desk
+from keepfit.serving.prometheus import Metrics
+
+
+class Spool:
+    def write(self, rows: Sequence[Any]) -> None: ...
+
+    def check(self) -> None: ...
+
+    def close(self) -> None: ...
+
 
 WORKER = """
 import sys
@@ -19,6 +36,16 @@ for _ in range(int(sys.argv[1])):
     metrics.request("/predict", 200, 0.004)
 print(metrics.text().decode())
 """
+
+
+def test_what_the_desk_counts_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    desk = Desk("demo", Spool(), Serve())
+    metrics = Metrics(desk)
+    desk.unasked, desk.failed = 3, 2
+    for _ in range(2):
+        lines = metrics.text().decode().splitlines()
+        assert {"keepfit_unasked_rows_total 3.0", "keepfit_challenger_failures_total 2.0"} <= set(lines)
 
 
 def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepfit.contract import read_cells
+from keepfit.errors import ConfigError
 from keepfit.inputs import Inputs
 from keepfit.serve_settings import Serve
 from keepfit.serving.problems import Invalid, NotJson
@@ -99,7 +102,6 @@ def test_a_cell_becomes_what_training_would_see(column: Column, value: Any, expe
         (Column(type="text", values=("a", "b")), "a "),
         (Column(type="text", pattern="a+"), "aab"),
         (Column(type="text", pattern="a+"), "aa\n"),
-        (Column(type="text", pattern="(?=a).+"), "ba"),
         (Column(type="text", min_length=3), "ab"),
         (Column(type="text", max_length=3), "abcd"),
     ],
@@ -115,6 +117,21 @@ def test_a_cell_may_be_empty_where_the_contract_allows_it(column: Column) -> Non
     refuses(full, None)
     assert schema(("x",), x=full).row(b'{"x": null}') == {"x": None}
     assert schema(("x",), x=full).row(b"{}") == {"x": None}
+
+
+@pytest.mark.parametrize("kind", ["text", "category", "integer"])
+@pytest.mark.parametrize("pattern", [r"(?!x)(a+)+b", r"(?<=a)b", r"(a)\1"])
+def test_a_pattern_that_may_take_hours_is_not_served(kind: Any, pattern: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be served"):
+        schema(x=Column(type=kind, pattern=pattern))
+
+
+def test_patterns_take_no_longer_than_the_text_is_long() -> None:
+    made = Schema(Inputs(task="classification", target="y", columns={"x": Column(type="text", pattern="(a+)+b")}), Serve())
+    started = time.process_time()
+    with pytest.raises(Invalid):
+        made.row(b'{"x": "' + b"a" * 10_000 + b'"}')
+    assert time.process_time() - started < 0.5
 
 
 def test_a_blank_text_is_an_empty_cell() -> None:
@@ -183,14 +200,18 @@ def test_what_was_sent_is_not_repeated() -> None:
 def test_a_label_is_a_class_or_a_number() -> None:
     classes = schema(x=NUMBER, classes=("1", "2", "True"))
     assert [classes.label(value) for value in ("1", 2, 1.0, " 2 ", True)] == ["1", "2", "1", "2", "True"]
+    named = Schema(replace(classes.inputs, named=("2", "new")), Serve())
+    assert [named.label(value) for value in ("1", "new")] == ["1", "new"]
+    assert named.label_schema == {"type": "string", "enum": ["1", "2", "True", "new"]}
     anything = schema(x=NUMBER)
     assert anything.label("new") == "new"
     number = schema(x=NUMBER, task="regression")
     assert number.label(3) == 3.0
     for made, values in (
+        (named, ("3",)),
         (classes, ("3", "", None, 1.5, [])),
         (anything, ("", " ", None, "x" * 1001)),
-        (number, ("3", True, None, float("nan"))),
+        (number, ("3", True, None, float("nan"), 10**400)),
     ):
         for value in values:
             with pytest.raises(Invalid, match="/label"):

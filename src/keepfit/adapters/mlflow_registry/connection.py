@@ -32,6 +32,7 @@ DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 LOCAL = "sqlite:///"
+LONGEST_NUMBER = 9  # digits, so that it fits a database's whole number
 
 
 class Connection:
@@ -56,6 +57,12 @@ class Connection:
                 self._prepare_file()
                 self._client = MlflowClient(self.url, self.url)
         return self._client
+
+    def version(self, name: str, number: str) -> Any:
+        """A version of a registered model. Raises `NotFound` for what can be none; MLflow's databases fail at large numbers."""
+        if not (number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER):
+            raise NotFound(f"{name} has no version {number}: versions are whole numbers of at most {LONGEST_NUMBER} digits.")
+        return self.client.get_model_version(name, number)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from keepfit.adapters.mlflow_registry.connection import Connection
-from keepfit.errors import NotFound
 from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ class MlflowReferences:
     def _read(self, version: str, tag: Tag, path: str, read: Callable[[Path], T]) -> T | None:
         """None for a version that does not say it has such a file: one made elsewhere, or by an older keepfit."""
         with self._connection.translated(), tempfile.TemporaryDirectory(prefix="keepfit-") as place:
-            if not (version.isascii() and version.isdigit()):
-                raise NotFound(f"{self._name} has no version {version}: versions are whole numbers.")
-            found: Any = self._connection.client.get_model_version(self._name, version)
+            found = self._connection.version(self._name, version)
             if tag not in found.tags or not found.run_id:
                 return None
             return read(Path(self._connection.client.download_artifacts(found.run_id, path, place)))

@@ -17,10 +17,10 @@ from urllib.request import url2pathname
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted, texts
 from keepfit.adapters.mlflow_registry.folder import complete
 from keepfit.adapters.mlflow_registry.runs import Runs
-from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, NotFound, Unavailable
+from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, Unavailable
 from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
-from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described
+from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described, hash_of_served
 
 KEPT_OPEN = 3  # champion, challenger, and one to come
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
@@ -129,6 +129,7 @@ class MlflowRegistry:
         if registration.profile is not None:
             tags[Tag.PROFILE] = PROFILE_PATH
         files = _write_files(registration, model, place / "files")
+        tags[Tag.SERVED] = hash_of_served(files)
 
         def fill(experiment: str, run: str) -> None:
             client = self._connection.client
@@ -210,9 +211,7 @@ class MlflowRegistry:
             raise
 
     def _version(self, number: str) -> Any:
-        if not number.isascii() or not number.isdigit():
-            raise NotFound(f"{self._name} has no version {number}: versions are whole numbers.")
-        return self._connection.client.get_model_version(self._name, number)
+        return self._connection.version(self._name, number)
 
     def _described(self, version: Any) -> ModelVersion:
         created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)

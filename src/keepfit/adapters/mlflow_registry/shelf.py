@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted
-from keepfit.errors import NotFound, Unavailable
+from keepfit.errors import Unavailable
 from keepfit.live_ports import Shelved
 from keepfit.versions import CODE_PATH, INPUTS_PATH, Tag
 
@@ -43,10 +43,8 @@ class MlflowShelf:
             return self._shelved(found[0]) if found else None
 
     def version(self, number: str) -> Shelved:
-        if not (number.isascii() and number.isdigit()):
-            raise NotFound(f"{self._name} has no version {number}: versions are whole numbers.")
         with self._connection.translated():
-            return self._shelved(self._connection.client.get_model_version(self._name, number))
+            return self._shelved(self._connection.version(self._name, number))
 
     def fetch(self, shelved: Shelved, folder: Path) -> None:
         with self._connection.translated():
@@ -83,5 +81,11 @@ class MlflowShelf:
         content_hash = found.tags.get(Tag.CONTENT_HASH)
         told = content_hash or hashlib.sha256(f"{found.run_id} {found.source} {found.creation_timestamp}".encode()).hexdigest()
         return Shelved(
-            model=self._name, version=str(found.version), mark=told[:12], content_hash=content_hash, run=found.run_id or ""
+            model=self._name,
+            version=str(found.version),
+            mark=told[:12],
+            content_hash=content_hash,
+            run=found.run_id or "",
+            served=found.tags.get(Tag.SERVED),
+            code=found.tags.get(Tag.CODE),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from datetime import datetime
 
 import polars as pl
 
@@ -19,10 +20,11 @@ ADDED = "added"  # folder that tells which content is in the log, when it came a
 _DAY = "day"
 
 
-def add(given: pl.DataFrame, source: str, segments: Segments, place: Place, ids: RequestIds) -> int:
+def add(given: pl.DataFrame, source: str, written: datetime | None, segments: Segments, place: Place, ids: RequestIds) -> int:
     """See `PredictionLog.add_labels`."""
-    rows = _checked(given, ids)
+    rows = _checked(given, written, ids)
     content = _content(rows)
+    rows = rows.with_columns(pl.col(LABELLED_AT).fill_null(pl.lit(written, MOMENT)))
     marker = f"{ADDED}/{content}.json"
     days = {str(day): part.drop(_DAY) for (day,), part in rows.group_by(_DAY, maintain_order=True)}
     if marker not in place.names(ADDED):
@@ -33,7 +35,7 @@ def add(given: pl.DataFrame, source: str, segments: Segments, place: Place, ids:
     return sum(_unknown(part, segments, day) for day, part in days.items())
 
 
-def _checked(given: pl.DataFrame, ids: RequestIds) -> pl.DataFrame:
+def _checked(given: pl.DataFrame, written: datetime | None, ids: RequestIds) -> pl.DataFrame:
     missing = [name for name in (REQUEST, LABEL, LABELLED_AT) if name not in given.columns]
     if missing:
         raise DataError(f"Labels need the columns {REQUEST}, {LABEL} and {LABELLED_AT}; {', '.join(missing)} not found.")
@@ -42,7 +44,8 @@ def _checked(given: pl.DataFrame, ids: RequestIds) -> pl.DataFrame:
     asked = given[REQUEST].cast(pl.String).str.strip_chars().str.to_lowercase()
     _refuse(given, [id is None or not ids.is_ours(id) for id in asked], f"is no {REQUEST} of this project")
     _refuse(given, given[LABEL].is_null().to_list(), f"has no {LABEL}")
-    _refuse(given, given[LABELLED_AT].is_null().to_list(), f"has no {LABELLED_AT}")
+    if written is None:
+        _refuse(given, given[LABELLED_AT].is_null().to_list(), f"has no {LABELLED_AT}")
     milliseconds = asked.str.replace_all("-", "").str.head(12).str.to_integer(base=16, dtype=pl.Int64)
     return given.select(asked.alias(REQUEST), LABEL, _utc(given[LABELLED_AT])).with_columns(
         milliseconds.cast(pl.Datetime("ms", "UTC")).dt.date().alias(_DAY)
@@ -66,7 +69,7 @@ def _utc(moments: pl.Series) -> pl.Series:
 
 
 def _content(rows: pl.DataFrame) -> str:
-    """Hash of what is said, whatever the file is called."""
+    """Hash of what is said, whatever the file is called and whenever it was copied."""
     whole = rows.select(REQUEST, pl.col(LABEL).cast(pl.String), LABELLED_AT).write_csv(include_header=False)
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 

@@ -53,16 +53,17 @@ class ParquetLog:
 
         return self._segments.reading(lambda: joined(self._segments, since, until, labelled, inputs, shadow))
 
-    def add_labels(self, labels: pl.DataFrame, source: str) -> int:
+    def add_labels(self, labels: pl.DataFrame, source: str, written: datetime | None = None) -> int:
         from keepfit.adapters.prediction_log.bulk import add
 
-        return add(labels, source, self._segments, self._place, self._ids)
+        return add(labels, source, written, self._segments, self._place, self._ids)
 
     def tidy(self, now: datetime, taken: pl.Series) -> Mapping[str, int]:
         from keepfit.adapters.prediction_log.tidying import merge, remove
 
         self._place.sweep()
-        removed = 0 if self._settings.keep is None else remove(self._segments, now - self._settings.keep, taken)
+        waited_for = taken if self._settings.intake else None
+        removed = 0 if self._settings.keep is None else remove(self._segments, now - self._settings.keep, waited_for)
         return {"merged": merge(self._segments, now, self._settings.compact), "removed": removed}
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -17,6 +18,7 @@ from keepfit.object_storage import file_system, is_of_a_store, scheme
 
 TEMPORARY = ".tmp"
 _WITH_BUCKETS = ("s3", "gs", "gcs")
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 # A server that keeps the line open and says nothing must not hold up whoever drains, reads or answers.
 _PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
 
@@ -36,6 +38,11 @@ class Place(Protocol):
 
     def write(self, name: str, fill: Fill) -> None:
         """In place of what goes by that name, whole. FileNotFoundError from within `fill` is let through."""
+        ...
+
+    def write_new(self, name: str, fill: Fill) -> bool:
+        """The same where nothing goes by that name yet; returns whether that was so. Of several who try at once one alone succeeds,
+        but in a store that knows no conditional writes and on a disk without hard links."""
         ...
 
     def sources(self, names: Sequence[str]) -> list[Any]:
@@ -60,7 +67,7 @@ def place_at(url: str, folder: Path) -> Place:
 
 
 class FolderPlace:
-    """A folder on this machine, or one that is mounted here."""
+    """A folder on this machine, or one that is mounted here. Where it has to be made, it is its owner's alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,19 +86,10 @@ class FolderPlace:
         return sorted(path.as_posix() for path in found)
 
     def write(self, name: str, fill: Fill) -> None:
-        target = self._folder / name
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
-        with _asked(target, missing=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("wb") as file:
-                    fill(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(target)
-                _onto_the_disk(target.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+        self._put(name, fill, _replace)
+
+    def write_new(self, name: str, fill: Fill) -> bool:
+        return self._put(name, fill, _link)
 
     def sources(self, names: Sequence[str]) -> list[str]:
         return [str(self._folder / name) for name in names]
@@ -108,13 +106,31 @@ class FolderPlace:
                     if path.stat().st_mtime < time.time() - 86_400:
                         path.unlink()
 
+    def _put(self, name: str, fill: Fill, give: Callable[[Path, Path], bool]) -> bool:
+        """Fill a file beside its place and give it its name."""
+        target = self._folder / name
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        with _asked(target, missing=True):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                given = give(temporary, target)
+                _onto_the_disk(target.parent)
+                return given
+            finally:
+                temporary.unlink(missing_ok=True)
+
 
 class StorePlace:
     """A prefix in object storage, by fsspec. One put makes a file appear whole."""
 
     def __init__(self, url: str) -> None:
         self._url, self._scheme = url.rstrip("/"), scheme(url)
-        options = {"config_kwargs": _PATIENCE} if self._scheme == "s3" else {}
+        options: dict[str, Any] = {"config_kwargs": _PATIENCE} if self._scheme == "s3" else {}
         with _asked(url):
             why = f"the prediction log at {url}"
             self._files = file_system(url, why, use_listings_cache=False, skip_instance_cache=True, **options)
@@ -142,6 +158,20 @@ class StorePlace:
         with _asked(f"{self._url}/{name}"):
             self._files.pipe_file(self._path(name), whole.getvalue())
 
+    def write_new(self, name: str, fill: Fill) -> bool:
+        whole = BytesIO()
+        fill(whole)
+        with _asked(f"{self._url}/{name}"):
+            try:
+                self._files.pipe_file(self._path(name), whole.getvalue(), mode="create")
+            except OSError as error:  # stores say in many ways that it is there
+                if error.errno == errno.ENOSYS:
+                    return self._write_looking(name, whole.getvalue())
+                if not self._files.exists(self._path(name)):
+                    raise
+                return False
+        return True
+
     def sources(self, names: Sequence[str]) -> list[IO[bytes]]:
         with _asked(self._url, missing=True):
             found = self._files.cat([self._path(name) for name in names])
@@ -155,6 +185,13 @@ class StorePlace:
     def sweep(self) -> None:
         """Nothing: what is not whole is not there."""
 
+    def _write_looking(self, name: str, whole: bytes) -> bool:
+        """Where the store knows no conditional writes."""
+        if self._files.exists(self._path(name)):
+            return False
+        self._files.pipe_file(self._path(name), whole)
+        return True
+
     def _check_bucket(self) -> None:
         """An empty log is one thing, a bucket that is not there another."""
         bucket = self._root.partition("/")[0]
@@ -163,6 +200,23 @@ class StorePlace:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+def _replace(temporary: Path, target: Path) -> bool:
+    temporary.replace(target)
+    return True
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        return not target.exists() and _replace(temporary, target)
+    return True
 
 
 def _onto_the_disk(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from keepfit.adapters.prediction_log.places import Place
@@ -16,7 +15,8 @@ FOLDER, ENDING, SPAN = "spans", ".parquet", "span"
 
 
 class ParquetSpans:
-    """The port `Spans`. A span's name holds its number and a hash of what it says, so that a span that was taken is found."""
+    """The port `Spans`. A span's file is named after its number alone and written where there is none, so that no two spans have
+    one number, however late a runner wakes that has lost its lease."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -33,14 +33,16 @@ class ParquetSpans:
         return united([empty, *spans]).collect()
 
     def take(self, rows: pl.DataFrame) -> int:
-        names = self._names()
-        content = _content(rows)
-        for number, name in names.items():
-            if content in name:
+        looked_at, said = set[int](), _said(rows.lazy())
+        while True:
+            names = self._names()
+            for number in names.keys() - looked_at:
+                if _said(self._scan(names[number])).equals(said):
+                    return number
+            looked_at |= names.keys()
+            number = max(names, default=0) + 1
+            if self._place.write_new(_name(number), lambda file: rows.write_parquet(file, compression="zstd")):
                 return number
-        number = max(names, default=0) + 1
-        self._place.write(f"{FOLDER}/{number:06d}-{content}{ENDING}", lambda file: rows.write_parquet(file, compression="zstd"))
-        return number
 
     def read(self, number: int) -> pl.DataFrame:
         name = self._names().get(number)
@@ -59,12 +61,15 @@ class ParquetSpans:
     def _names(self) -> dict[int, str]:
         """Number -> file."""
         names = [name for name in self._place.names(FOLDER) if name.endswith(ENDING)]
-        return {int(name.rpartition("/")[2].partition("-")[0]): name for name in sorted(names)}
+        return {int(name.rpartition("/")[2].removesuffix(ENDING)): name for name in sorted(names)}
 
 
-def _content(rows: pl.DataFrame) -> str:
-    """Hash of which requests were taken with which labels."""
+def _name(number: int) -> str:
+    return f"{FOLDER}/{number:06d}{ENDING}"
+
+
+def _said(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Which requests were taken with which labels."""
     import polars as pl
 
-    said = rows.select(REQUEST, pl.col(LABEL).cast(pl.String)).sort(REQUEST).write_csv(include_header=False)
-    return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+    return rows.select(REQUEST, pl.col(LABEL).cast(pl.String)).sort(REQUEST).collect()

@@ -1,4 +1,4 @@
-"""Fewer and fewer-days segments: small ones are merged, and old ones removed.
+"""Fewer and younger segments: small ones are merged, and old ones removed.
 
 What is merged is there before its parts go, and reading takes each request once: killed anywhere, or done twice at a time, this
 only leaves a part behind that the next time finds again.
@@ -35,9 +35,9 @@ def merge(segments: Segments, now: datetime, most: int) -> int:
     return merged
 
 
-def remove(segments: Segments, before: datetime, taken: pl.Series) -> int:
-    """Remove segments of days that ended before a moment, but for those with a labelled row that was not taken; silent answers
-    and labels go with the last answers of their day. Returns how many went."""
+def remove(segments: Segments, before: datetime, taken: pl.Series | None) -> int:
+    """Remove what was answered on days that ended before a moment, but for labelled rows that were not taken (`taken` None: none is
+    waited for); silent answers and labels go with the last answers of their day. Returns how many segments went."""
     found = {day for kind in KINDS for day in segments.days(kind) if _end(day) <= before}
     return sum(_removed(segments, day, taken) for day in sorted(found))
 
@@ -61,8 +61,8 @@ def _level(name: str) -> int:
     return int(level) if level != stem and level.isdigit() else 0
 
 
-def _removed(segments: Segments, day: str, taken: pl.Series) -> int:
-    gone = segments.reading(lambda: _without_open_labels(segments, day, taken))
+def _removed(segments: Segments, day: str, taken: pl.Series | None) -> int:
+    gone = segments.reading(lambda: _replaced(segments, day, taken))
     segments.remove(gone)
     if segments.on(PREDICTIONS, day):
         return len(gone)
@@ -71,16 +71,27 @@ def _removed(segments: Segments, day: str, taken: pl.Series) -> int:
     return len(gone) + len(rest)
 
 
-def _without_open_labels(segments: Segments, day: str, taken: pl.Series) -> list[str]:
-    """The day's segments of answers in which every labelled row was taken."""
+def _replaced(segments: Segments, day: str, taken: pl.Series | None) -> list[str]:
+    """The day's segments of answers that may go. Of one with rows that wait to be taken, these have a segment of their own now."""
+    names = segments.on(PREDICTIONS, day)
+    if taken is None:
+        return list(names)
     labelled = _requests(segments, segments.on(LABELS, day))
     known = taken.cast(pl.String).alias(REQUEST).to_frame().lazy()
     waiting = labelled.join(known, on=REQUEST, how="anti").collect().lazy()
-    return [
-        name
-        for name in segments.on(PREDICTIONS, day)
-        if _requests(segments, [name]).join(waiting, on=REQUEST, how="semi").limit(1).collect().is_empty()
-    ]
+    return [name for name in names if _without_others(segments, day, name, waiting)]
+
+
+def _without_others(segments: Segments, day: str, name: str, waiting: pl.LazyFrame) -> bool:
+    """Whether a segment may go: none of its rows waits, or those that do are elsewhere too."""
+    rows = segments.scan([name], lambda name: True)
+    left = rows.join(waiting, on=REQUEST, how="semi").collect()
+    if left.height == rows.select(pl.len()).collect().item():
+        return False
+    if left.height:
+        which = hashlib.blake2b(f"{name} {sorted(left[REQUEST])}".encode(), digest_size=12).hexdigest()
+        segments.write(PREDICTIONS, day, f"waiting-{which}", left)
+    return True
 
 
 def _requests(segments: Segments, names: Sequence[str]) -> pl.LazyFrame:

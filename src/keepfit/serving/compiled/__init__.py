@@ -36,7 +36,7 @@ def compiled(model: Any, types: Mapping[str, str]) -> Compiled:
     """A fitted pipeline or estimator as arithmetic on rows.
 
     `types` are the features in the model's order with the contract's types (number, category, text, ...). Raises `NotCompiled`
-    saying what is not known. What is returned still has to be proven: see `proof.differences`.
+    saying what is not known. What is returned still has to be proven: see `proof.difference`.
     """
     try:
         taken = take_apart(model, Table(dict(types)))

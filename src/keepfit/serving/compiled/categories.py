@@ -71,8 +71,7 @@ class CategoryBlock:
                 value = category.of(row)
                 place = columns.get(value, unknown)
             if place == _REFUSED:
-                known = ", ".join(sorted(str(name) for name in columns)[:10])
-                raise DataError(f"{category.field} is {value!r:.60}: this model knows {known}.")
+                raise DataError(f"{category.field} is a category that this model does not know, and it takes none of these.")
             found.append(place)
         return found
 

@@ -202,4 +202,4 @@ def _float(value: Any, number: Number) -> float:
     try:
         return float(value)
     except (OverflowError, TypeError, ValueError) as error:
-        raise DataError(f"{number.field} is {value!r:.40}: expected a number.") from error
+        raise DataError(f"{number.field}: expected a number.") from error

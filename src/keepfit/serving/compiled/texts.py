@@ -8,6 +8,7 @@ weighted together.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -18,10 +19,10 @@ import numpy as np
 from keepfit.errors import DataError
 from keepfit.serving.compiled.blocks import NotCompiled, Row, Terms, kind, refuse
 
-REMEMBERED = 20_000  # words; each costs some hundred bytes
+REMEMBERED = 20_000  # words; each costs a thousand bytes at most
 SAMPLE = 200  # terms
 LONGEST = 40  # characters of a word that is remembered
-_EDGES = re.compile(r"^\W+|\W+$")
+_CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)  # of a word, without what stands around it: in linear time, whatever comes
 
 Parts = tuple[bytes, list[tuple[str, int]]]  # columns of a text's terms as int32; what is shown for how many of them
 
@@ -140,13 +141,41 @@ def vectorized(step: Any, field: str, *, needs_text: bool) -> Text:
     text = Text(
         field=field,
         needs_text=needs_text,
-        cleaned=step.build_preprocessor(),
+        cleaned=_cleaned(step),
         parts=_words(step, vocabulary) if step.analyzer == "word" else _characters(step, vocabulary),
         width=len(vocabulary),
         sample=tuple(sorted(islice(vocabulary, 0, None, 1 + len(vocabulary) // SAMPLE))),
         binary=bool(step.binary),
     )
     return text if kind(step) == "CountVectorizer" else reweighted(step, text)
+
+
+def _cleaned(step: Any) -> Callable[[str], str]:
+    """Lower case and without accents, in linear time: to put a text into normal form, as scikit-learn does, is to sort the accents
+    of each letter, of which there may be thousands."""
+    if step.strip_accents not in ("ascii", "unicode"):
+        clean: Callable[[str], str] = step.build_preprocessor()
+        return clean
+    plain = _Plain(only_ascii=step.strip_accents == "ascii")
+
+    def cleaned(text: str) -> str:
+        text = text.lower() if step.lowercase else text
+        return text if text.isascii() else text.translate(plain)
+
+    return cleaned
+
+
+class _Plain(dict[int, str]):
+    """Character -> what is left of it without its accents; of each character when it is first met. Memory is bounded by Unicode."""
+
+    def __init__(self, *, only_ascii: bool) -> None:
+        self._only_ascii = only_ascii
+
+    def __missing__(self, code: int) -> str:
+        parts = unicodedata.normalize("NFKD", chr(code))
+        left = "".join(part for part in parts if (part.isascii() if self._only_ascii else not unicodedata.combining(part)))
+        self[code] = left
+        return left
 
 
 def reweighted(step: Any, text: Text) -> Text:
@@ -207,7 +236,8 @@ def _characters(step: Any, vocabulary: dict[str, int]) -> Callable[[str], Parts]
             for start in range(max(1, len(padded) - length + 1))
         ]
         columns = [number for run in runs if (number := column(run)) is not None]
-        found = np.array(columns, dtype=np.int32).tobytes(), ((_EDGES.sub("", word) or word).lower(), len(columns))
+        core = _CORE.search(word)
+        found = np.array(columns, dtype=np.int32).tobytes(), ((core[0] if core else word).lower(), len(columns))
         if len(word) <= LONGEST:
             if len(remembered) >= REMEMBERED:
                 remembered.clear()

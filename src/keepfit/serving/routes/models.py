@@ -29,11 +29,11 @@ def models(desk: Desk, office: Office) -> list[Endpoint]:
 
     async def comparison(_: Call) -> Reply:
         """How two versions compare on answers whose labels came back, by a test that may be looked at at any time."""
-        return Reply.of(await office.ask("comparison"))
+        return Reply.of_office(await office.ask("comparison"))
 
     async def routing(_: Call) -> Reply:
         """How traffic is shared, and who said so."""
-        return Reply.of(await office.ask("routing"))
+        return Reply.of_office(await office.ask("routing"))
 
     async def set_routing(call: Call) -> Reply:
         """Share traffic otherwise.
@@ -44,7 +44,7 @@ def models(desk: Desk, office: Office) -> list[Endpoint]:
         if change.sticky is not None and desk.served is not None and change.sticky not in desk.served.loaded.inputs.columns:
             raise Invalid([("/sticky", "expected a field of the model's requests")])
         told = await office.ask("set_routing", **change.model_dump(), actor=call.actor, address=call.address)
-        return Reply.of(told)
+        return Reply.of_office(told)
 
     async def rollback(call: Call) -> Reply:
         """Make the champion before this one the champion again.
@@ -52,7 +52,7 @@ def models(desk: Desk, office: Office) -> list[Endpoint]:
         Journalled and audited with the reason; every worker follows within a second.
         """
         asked = read(Rollback, await call.json_body())
-        return Reply.of(await office.ask("rollback", reason=asked.reason, actor=call.actor, address=call.address))
+        return Reply.of_office(await office.ask("rollback", reason=asked.reason, actor=call.actor, address=call.address))
 
     return [
         Endpoint("GET", "/models/current", current, PREDICT, answer=Current, tag=TAG),

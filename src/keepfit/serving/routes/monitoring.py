@@ -39,15 +39,15 @@ def monitoring(desk: Desk, office: Office, metrics: Metrics) -> list[Endpoint]:
 
     async def performance(call: Call) -> Reply:
         """How right the answers were whose labels came back."""
-        return Reply.of(await office.ask("performance", window=_window(call)))
+        return Reply.of_office(await office.ask("performance", window=_window(call)))
 
     async def drift(_: Call) -> Reply:
         """The latest drift report, as the loop measured it."""
-        return Reply.of(await office.ask("drift"))
+        return Reply.of_office(await office.ask("drift"))
 
     async def drift_of_window(call: Call) -> Reply:
         """Measure the drift of what was asked lately; see POST."""
-        return Reply.of(_named(await office.ask("calculate_drift", rows=None, window=_window(call)), desk))
+        return Reply.of_office(_named(await office.ask("calculate_drift", rows=None, window=_window(call)), desk))
 
     async def calculate_drift(call: Call) -> Reply:
         """Measure the drift of the given rows, or of what was asked lately.
@@ -57,11 +57,11 @@ def monitoring(desk: Desk, office: Office, metrics: Metrics) -> list[Endpoint]:
         """
         rows = schema_of(desk).rows(await call.json_body()) if call.has_body else None
         told = None if rows is None else [_plain(row) for row in rows]
-        return Reply.of(_named(await office.ask("calculate_drift", rows=told, window=_window(call)), desk))
+        return Reply.of_office(_named(await office.ask("calculate_drift", rows=told, window=_window(call)), desk))
 
     async def history(call: Call) -> Reply:
         """The latest cycles of the loop: what was decided, and why."""
-        return Reply.of(await office.ask("history", limit=_limit(call)))
+        return Reply.of_office(await office.ask("history", limit=_limit(call)))
 
     async def prometheus(_: Call) -> Reply:
         """Figures for Prometheus."""

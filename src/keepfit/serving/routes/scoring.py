@@ -96,6 +96,8 @@ def _split(given: Any) -> list[Any]:
     columns, data = (given.get("columns"), given.get("data")) if isinstance(given, dict) else (None, None)
     if not isinstance(columns, list) or not isinstance(data, list) or not all(isinstance(name, str) for name in columns):
         raise Invalid([("/dataframe_split", 'expected {"columns": [names], "data": [rows]}')])
+    if len(set(columns)) < len(columns):
+        raise Invalid([("/dataframe_split/columns", "expected each name once")])
     for number, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(columns):
             raise Invalid([(pointer("dataframe_split", "data", number), f"expected a list of {len(columns)} values")])

@@ -96,6 +96,32 @@ def test_removing_may_be_killed_anywhere(tmp_path: Path, when: str) -> None:
     assert not [*parts(tmp_path), *parts(tmp_path, "shadows"), *parts(tmp_path, "labels")]
 
 
+def test_a_row_that_waits_to_be_taken_keeps_no_other(tmp_path: Path) -> None:
+    """They share a segment: it is written anew with the one that waits."""
+    asked = [answer(at=second, inputs={"size": second}) for second in range(5)]
+    spool, log = a_spool(tmp_path), a_log(tmp_path, keep=KEEP)
+    spool.write([*asked, label(asked[3], "ham"), *(silent(each, "4", "ham") for each in asked)])
+    spool.close()
+    log.drain()
+    for _ in range(2):
+        log.tidy(LATER + KEEP, nothing())
+        assert log.rows().select("request_id", "label", "input.size", "shadow_version").rows() == [
+            (asked[3].request_id, "ham", 3, "4")
+        ]
+        assert len(parts(tmp_path)) == 1
+    log.tidy(LATER + KEEP, series([asked[3].request_id]))
+    assert not [*parts(tmp_path), *parts(tmp_path, "shadows"), *parts(tmp_path, "labels")]
+
+
+def test_where_labels_are_not_taken_in_none_is_waited_for(tmp_path: Path) -> None:
+    fill(tmp_path)
+    log = a_log(tmp_path, keep=KEEP, intake=False)
+    log.tidy(LATER + KEEP - timedelta(days=1), nothing())
+    assert log.rows().height == 7
+    log.tidy(LATER + KEEP, nothing())
+    assert not [*parts(tmp_path), *parts(tmp_path, "shadows"), *parts(tmp_path, "labels")]
+
+
 def test_labels_of_a_day_without_answers_go_with_it(tmp_path: Path) -> None:
     spool, log = a_spool(tmp_path), a_log(tmp_path, keep=KEEP)
     spool.write([label(answer(), "ham")])
