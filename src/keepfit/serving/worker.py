@@ -25,6 +25,7 @@ from keepfit.serving.desk import Desk, Served
 from keepfit.serving.following import Follower
 from keepfit.serving.model import open_model
 from keepfit.serving.plan import Placed
+from keepfit.serving.prometheus import reserve
 from keepfit.serving.protocol import protocol_for
 from keepfit.serving.schemas import Schema
 from keepfit.serving.telling import place_of, tell
@@ -57,6 +58,8 @@ def work(post: Post) -> None:
 
 async def _work(post: Post) -> None:
     config = post.project.config
+    if not reserve():
+        tell("figures_alone", worker=post.number)  # no room: it counts for itself
     desk = Desk(config.project.name, post.project.ports.open_spool(f"{os.getpid()}"), config.serve)
     office = OfficeClient(post.office)
     server = _Server(

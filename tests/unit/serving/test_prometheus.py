@@ -12,7 +12,7 @@ import pytest
 
 from keepfit.serve_settings import Serve
 from keepfit.serving.desk import Desk
-from keepfit.serving.prometheus import Metrics
+from keepfit.serving.prometheus import RESERVED, Metrics
 
 
 class Spool:
@@ -63,3 +63,29 @@ def test_whichever_worker_is_asked_tells_of_all(tmp_path: Path) -> None:
         assert f'keepfit_requests_total{{path="/predict",status="200"}} {total}.0' in text
         assert f'keepfit_request_seconds_bucket{{le="0.005",path="/predict"}} {total}.0' in text
         assert "keepfit_ready 0.0" in text
+
+
+RESERVING = """
+import os, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from keepfit.serving.prometheus import reserve
+print(reserve())
+sys.argv[1] = "2"
+"""
+
+
+@pytest.mark.parametrize(("room", "has_room"), [(1_000, False), (1 << 20, True)], ids=["full", "room"])
+def test_where_the_disk_is_full_a_worker_counts_for_itself_and_lives(tmp_path: Path, room: int, has_room: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESERVING + WORKER, str(room)],
+        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(f"{has_room}\n")
+    assert 'keepfit_requests_total{path="/predict",status="200"} 2.0' in done.stdout
+    found = sorted(tmp_path.iterdir())
+    assert [path.name.partition("_")[0] for path in found] == (["counter", "histogram"] if has_room else [])
+    assert all(path.stat().st_blocks * 512 >= RESERVED for path in found)
