@@ -67,41 +67,16 @@ def monitoring(desk: Desk, office: Office, metrics: Metrics) -> list[Endpoint]:
         """Figures for Prometheus."""
         return Reply(metrics.text(), media_type=MEDIA_TYPE)
 
+    whole: dict[str, Any] = {"tag": TAG, "problems": [404]}
+    lately = whole | {"parameters": [_WINDOW]}
+    drifted = lately | {"answer": DriftCalculation}
     optional = json_body("Rows", required=False)
     return [
         Endpoint("GET", "/metrics", prometheus, PREDICT, answer=None, tag=TAG, media_type="text/plain"),
-        Endpoint(
-            "GET",
-            "/metrics/performance",
-            performance,
-            PREDICT,
-            answer=LivePerformance,
-            tag=TAG,
-            parameters=[_WINDOW],
-            problems=[404],
-        ),
-        Endpoint("GET", "/metrics/drift", drift, ADMIN, answer=LatestDrift, tag=TAG, problems=[404]),
-        Endpoint(
-            "GET",
-            "/drift/calculate",
-            drift_of_window,
-            ADMIN,
-            answer=DriftCalculation,
-            tag=TAG,
-            parameters=[_WINDOW],
-            problems=[404],
-        ),
-        Endpoint(
-            "POST",
-            "/drift/calculate",
-            calculate_drift,
-            ADMIN,
-            answer=DriftCalculation,
-            tag=TAG,
-            body=optional,
-            parameters=[_WINDOW],
-            problems=[404],
-        ),
+        Endpoint("GET", "/metrics/performance", performance, PREDICT, answer=LivePerformance, **lately),
+        Endpoint("GET", "/metrics/drift", drift, ADMIN, answer=LatestDrift, **whole),
+        Endpoint("GET", "/drift/calculate", drift_of_window, ADMIN, **drifted),
+        Endpoint("POST", "/drift/calculate", calculate_drift, ADMIN, body=optional, **drifted),
         Endpoint("GET", "/retraining/history", history, PREDICT, answer=list[CycleFact], tag=TAG, parameters=[_LIMIT]),
     ]
 
