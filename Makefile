@@ -38,10 +38,10 @@ serve: setup $(PROJECT)/keepfit.toml  ## The champion of PROJECT behind its API,
 monitor: setup $(PROJECT)/keepfit.toml  ## The latest judgement of PROJECT: signals, drift, trend
 	$(BIN)/keepfit monitor --project $(PROJECT)
 
-test: setup  ## The whole suite
+test: setup .airflow/.installed  ## The whole suite
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-integration: setup  ## Whole cycles and servers in real processes
+test-integration: setup .airflow/.installed  ## Whole cycles and servers in real processes
 	$(BIN)/pytest -n 2 --dist worksteal tests/acceptance
 
 check: setup  ## Lint, types, import directions
@@ -53,19 +53,19 @@ check: setup  ## Lint, types, import directions
 docs: setup  ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: .venv/.peers  ## Speed against the tools that keepfit replaces
+bench: setup .airflow/.installed  ## Speed against the tools that keepfit replaces
 	$(BIN)/python -m benchmarks
 
-.venv/.peers: .venv/.installed requirements-peers.lock
-	$(UV) pip install --quiet --compile-bytecode --no-config --python .venv --require-hashes -r requirements-peers.lock
+# Airflow lives apart, as its own documentation advises: its DAGs call the command `keepfit`.
+.airflow/.installed: requirements-airflow.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .airflow
+	$(UV) pip sync --quiet --compile-bytecode --no-config --python .airflow --require-hashes requirements-airflow.lock
 	@touch $@
 
-COMPILE = $(UV) pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses. One resolution of everything, so that the two locks agree
-	mkdir -p build
-	$(COMPILE) pyproject.toml --all-extras --group dev --group peers -o build/everything.txt
-	$(COMPILE) --generate-hashes -c build/everything.txt pyproject.toml --all-extras --group dev -o requirements.lock
-	$(COMPILE) --generate-hashes -c build/everything.txt --group peers -o requirements-peers.lock
+COMPILE = $(UV) pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes
+lock: | $(filter .uv/bin/uv,$(UV))  ## Resolve anew; hashes, no addresses
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements.lock
+	$(COMPILE) --group airflow -o requirements-airflow.lock
 
 clean:  ## Remove what the commands above made
-	rm -rf .venv .uv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .airflow .uv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

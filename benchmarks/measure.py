@@ -188,7 +188,7 @@ def need_keepfit() -> None:
 def need_peers() -> None:
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
-        raise Skipped(f"{', '.join(missing)} not installed: use `make bench`, which installs requirements-peers.lock")
+        raise Skipped(f"{', '.join(missing)} not installed: use `make bench`")
 
 
 def say(text: str) -> None:

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from keepfit.errors import ConfigError, ProjectNotFound
+from keepfit.operation_settings import Clean, Deploy, Release, Schedule, Watch
 from keepfit.serve_settings import Serve
 from keepfit.settings import (
     Alerts,
@@ -48,7 +49,13 @@ from keepfit.settings import (
 FILE_NAME = "keepfit.toml"
 
 # Names that other tools already use, and the setting each stands for.
-ECOSYSTEM = {"MLFLOW_TRACKING_URI": "tracking.url", "MLFLOW_EXPERIMENT_NAME": "tracking.experiment"}
+ECOSYSTEM = {
+    "MLFLOW_TRACKING_URI": "tracking.url",
+    "MLFLOW_EXPERIMENT_NAME": "tracking.experiment",
+    "ENABLE_CD_TRIGGER": "release.github.enabled",
+    "GITHUB_REPO_OWNER": "release.github.owner",
+    "GITHUB_REPO_NAME": "release.github.repository",
+}
 
 # Secrets: whoever needs one reads it from the environment itself, and it never stands in the tree.
 SECRETS = {"KEEPFIT_ALERTS__URLS": "alerts.urls", "KEEPFIT_LOG_KEY": "serve.log.key"}
@@ -75,6 +82,11 @@ class Config(Section):
     ledger: LedgerSettings = LedgerSettings()
     engine: Engine = Engine()
     serve: Serve = Serve()
+    schedule: Schedule = Schedule()
+    watch: Watch = Watch()
+    deploy: Deploy = Deploy()
+    release: Release = Release()
+    clean: Clean = Clean()
     simulate: Simulate | None = None
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -62,6 +62,7 @@ def run(
     forced: bool = False,
     until: str | None = None,
     only_resume: bool = False,
+    only: str | None = None,
     watch: Watcher = lambda stage, cycle: None,
     told: Callable[[], None] = lambda: None,
     noted: Sequence[str] = (),
@@ -69,12 +70,13 @@ def run(
 ) -> Cycle:
     """Run one cycle from where it stands to its outcome, or to the end of the stage `until`.
 
-    An unfinished cycle is resumed after its last checkpoint, whoever began it. The caller holds the lease. `told` is called when
+    An unfinished cycle is resumed after its last checkpoint, whoever began it. With `only`, the id of a cycle, no other is touched:
+    one that has ended, or has got that far, is returned as it is. The caller holds the lease. `told` is called when
     there are alerts to send in the outbox. `noted` is what is to be said of a new cycle, and `waiting`, should it wait, what else
     there is too little of.
 
     Raises:
-        NotFound: `only_resume` is set and no cycle is unfinished.
+        NotFound: `only_resume` is set and no cycle is unfinished, or there is no cycle `only`.
         Unavailable, LeaseHeld: the cycle stays unfinished and the next run resumes it.
         KeepfitError: anything else that a person must mend; before the promotion the cycle has ended as `failed` and its batches
             are new again, from the promotion on it stays unfinished.
@@ -82,6 +84,8 @@ def run(
     unfinished = ports.ledger.cycles.recent(config.project.name, 1, unfinished=True)
     if only_resume and not unfinished:
         raise NotFound("No cycle is unfinished, so there is nothing to resume. `keepfit run` starts one.")
+    if only is not None and (not unfinished or unfinished[0].id != only):
+        return _known(only, ports, config)
     cycle = unfinished[0] if unfinished else replace(begin(ports, config, forced), notes=tuple(noted))
     if forced and not decided(cycle):
         cycle = replace(cycle, forced=True)
@@ -97,6 +101,13 @@ def run(
         if cycle.outcome is not None or stage.__name__ == until:
             break
     watch("", cycle)
+    return cycle
+
+
+def _known(id: str, ports: Ports, config: Config) -> Cycle:
+    cycle = ports.ledger.cycles.load(config.project.name, id)
+    if cycle is None:
+        raise NotFound(f"There is no cycle {id!r} to go on with; `keepfit history` lists them.")
     return cycle
 
 

@@ -122,6 +122,7 @@ class Project:
         *,
         force: bool = False,
         until: str | None = None,
+        cycle: str | None = None,
         resume: bool = False,
         dry_run: bool = False,
         watch: Watcher = lambda stage, cycle: None,
@@ -131,6 +132,8 @@ class Project:
         Args:
             force: retrain whatever the signals say.
             until: stop after this stage; the next run goes on from there.
+            cycle: only go on with the cycle of this id, for an orchestrator that runs one stage at a time; one that has ended is
+                returned as it is, and no other is begun. `NotFound` when there is none.
             resume: only go on with an interrupted cycle; `NotFound` when there is none.
             dry_run: decide and change nothing.
             watch: is told the name of each stage as it begins, and "" at the end.
@@ -139,12 +142,13 @@ class Project:
         """
         if until is not None and until not in NAMES:
             raise ConfigError(f"There is no stage {until!r}: the stages are {', '.join(NAMES)}.")
+        only = self.cycle(cycle).id if cycle is not None else None
         if dry_run:
             from keepfit.verbs.rehearsal import rehearse
 
             with contextlib.closing(self._for_rehearsal()) as ports:
                 return rehearse(ports, self.config, forced=force, watch=watch)
-        plain = not (force or until or resume or self.ports.given)
+        plain = not (force or until or only or resume or self.ports.given)
         idle = recall(self.config, self._state) if plain else None
         if idle is not None:
             return idle
@@ -153,24 +157,25 @@ class Project:
 
         with self._telling() as courier, self._alone():
             courier.start()  # what earlier runs could not send
-            noted, waiting = ((), "") if resume else self._take_in(forced=force)
-            cycle = run_cycle(
+            noted, waiting = ((), "") if resume or only else self._take_in(forced=force)
+            done = run_cycle(
                 self.ports,
                 self.config,
                 provenance=lambda: provenance(self.config, self.ports.code.fingerprint),
                 forced=force,
                 until=until,
                 only_resume=resume,
+                only=only,
                 watch=watch,
                 told=courier.start,
                 noted=noted,
                 waiting=waiting,
             )
-        if plain and cycle.outcome is Outcome.WAITING and courier.done and self.journal(1):
+        if plain and done.outcome is Outcome.WAITING and courier.done and self.journal(1):
             arrivals = list(self.ports.inbox.list(Place.INBOX))
             self.ports.close()  # so that the ledger's file is at rest
-            remember(cycle, arrivals, before, self.config, self._state)
-        return cycle
+            remember(done, arrivals, before, self.config, self._state)
+        return done
 
     def _take_in(self, *, forced: bool) -> tuple[tuple[str, ...], str]:
         """Write labelled rows of the log into the inbox, where there is a log and a new cycle is about to begin. Returns what is to

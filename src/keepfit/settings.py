@@ -132,13 +132,26 @@ class Holdout(Section):
     """Which texts are the same where rows are held out by row: equal ones, or also those that differ in case and spacing only."""
 
 
+class Dvc(Section):
+    remote: str = ""
+    """Folder or URL (s3://bucket/prefix) of DVC's remote; where it is empty, the one that the repository has by default."""
+    push: bool = True
+    """Whether each cycle's data are pushed to it."""
+
+
 class Data(Section):
     inbox: str = "data/inbox"
-    """Folder where new data files arrive."""
+    """Folder or URL (s3://bucket/prefix) where new data files arrive."""
     archive: str = "data/archive"
-    """Folder of the files that a promoted model has been trained on."""
+    """Folder or URL of the files that a promoted model has been trained on."""
     quarantine: str = "data/quarantine"
-    """Folder of the files that failed validation, each with its reason beside it."""
+    """Folder or URL of the files that failed validation, each with its reason beside it."""
+    prepared: str = ".keepfit/prepared"
+    """Folder or URL of the batches' features as keepfit prepared them."""
+    versioning: Literal["manifest", "dvc"] = "manifest"
+    """How the data of every cycle are kept findable: a manifest of hashes beside the archive, or DVC as well."""
+    dvc: Dvc = Dvc()
+    """Where DVC keeps them."""
     target: str = Field(min_length=1)
     """The column to predict."""
     columns: dict[str, Column] = {}
@@ -432,7 +445,8 @@ class Tracking(Section):
     """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
 
 
-def _time_zone(name: str) -> str:
+def known_time_zone(name: str) -> str:
+    """A name that the zone data knows, or ValueError."""
     from zoneinfo import ZoneInfo
 
     try:
@@ -451,7 +465,7 @@ class Alerts(Section):
     """The same event is not told again for this long, unless it has become more severe or was over meanwhile."""
     quiet_hours: str = Field(default="", pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$|^$")
     """'22:00-07:00': what is not critical waits until they are over."""
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    time_zone: Annotated[str, AfterValidator(known_time_zone)] = "UTC"
     """Time zone of the quiet hours, such as 'Europe/Berlin'."""
     timeout: Duration = timedelta(seconds=10)
     """A receiver that has not answered for this long is tried again later."""
@@ -476,8 +490,11 @@ class LedgerSettings(Section):
 
 
 class Engine(Section):
+    url: str = Field(default="local", pattern=r"^(local|(dask|ray|spark)://\S+)$")
+    """Where the heavy work is done: 'local', or a cluster: 'dask://HOST:PORT', 'ray://HOST:PORT' (or 'ray://auto'),
+    'spark://HOST:PORT' (or 'spark://local[2]')."""
     workers: int = -1
-    """Parallel workers of joblib; -1: one for each core."""
+    """Parallel workers of joblib; -1: one for each core, of this machine or of the cluster."""
 
 
 class Simulate(Section):

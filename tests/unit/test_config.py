@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -75,12 +76,12 @@ def test_every_row_names_its_source(tmp_path) -> None:
 
 @pytest.mark.parametrize(("name", "key"), ECOSYSTEM.items())
 def test_names_that_other_tools_use_are_understood_and_keepfits_own_are_stronger(tmp_path, name, key) -> None:
-    section, setting = key.split(".")
-    config = load(write(tmp_path), environment={name: "http://theirs"})
-    assert getattr(getattr(config, section), setting) == "http://theirs"
+    theirs, mine = ("false", "0") if name == "ENABLE_CD_TRIGGER" else ("http://theirs", "http://mine")
+    config = load(write(tmp_path), environment={name: theirs})
+    assert functools.reduce(getattr, key.split("."), config) == (False if theirs == "false" else theirs)
     assert config.source(key) == f"environment {name}"
-    own = f"KEEPFIT_{section.upper()}__{setting.upper()}"
-    assert load(tmp_path, environment={name: "http://theirs", own: "http://mine"}).source(key) == f"environment {own}"
+    own = f"KEEPFIT_{key.upper().replace('.', '__')}"
+    assert load(tmp_path, environment={name: theirs, own: mine}).source(key) == f"environment {own}"
 
 
 @pytest.mark.parametrize(

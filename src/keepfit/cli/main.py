@@ -7,7 +7,20 @@ import os
 
 import typer
 
-from keepfit.cli import alerting, data, drifting, feedback, inspecting, keys, models, monitoring, running, serving, starting
+from keepfit.cli import (
+    alerting,
+    data,
+    deploying,
+    drifting,
+    feedback,
+    inspecting,
+    keys,
+    models,
+    monitoring,
+    running,
+    serving,
+    starting,
+)
 
 # Neither keepfit nor a library it uses reports to anybody.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -41,6 +54,7 @@ app.command()(drifting.drift)
 app.command()(serving.serve)
 app.command()(feedback.feedback)
 app.add_typer(data.app, name="data")
+app.add_typer(deploying.app, name="deploy")
 app.add_typer(keys.app, name="keys")
 
 

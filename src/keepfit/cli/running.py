@@ -20,6 +20,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Retrain whatever the signals say.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and change nothing.")] = False,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
+    cycle: Annotated[str | None, typer.Option("--cycle", metavar="ID", help="Only go on with this cycle.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with an interrupted cycle.")] = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
@@ -28,11 +29,11 @@ def run(
     from keepfit.project import open
 
     with open(project) as opened:
-        cycle = opened.run(force=force, until=until, resume=resume, dry_run=dry_run, watch=_watcher())
+        done = opened.run(force=force, until=until, cycle=cycle, resume=resume, dry_run=dry_run, watch=_watcher())
     if json:
-        document(cycle)
+        document(done)
         return
-    _say(cycle, dry_run)
+    _say(done, dry_run)
 
 
 def _watcher() -> Any:
