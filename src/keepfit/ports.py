@@ -90,6 +90,17 @@ class Inbox(Protocol):
         ...
 
 
+class Originals(Protocol):
+    """The bytes of data files as they came."""
+
+    def fetch(self, batch: Batch, to: Path) -> None:
+        """Write a batch's bytes to a local file, from wherever it lies now; a file that holds them already is left.
+
+        Raises `DataError` when they are gone or were changed, `Unavailable`.
+        """
+        ...
+
+
 class Store(Protocol):
     """Frames that keepfit made itself, kept for good under a name."""
 
@@ -535,6 +546,9 @@ class Ports(Protocol):
 
     @property
     def inbox(self) -> Inbox: ...
+
+    @property
+    def originals(self) -> Originals: ...
 
     @property
     def store(self) -> Store: ...
