@@ -31,10 +31,24 @@ TIME = "__time"  # when the row came about, where data.time is set
 KEPT = "__kept_"  # prefix of the columns that data.keep and promote.slices ask for
 OWN = (TRUTH, GROUP, FILE, HOLDOUT, TIME)
 
+# Settings of [data] that do not change what a batch's rows become.
+_ELSEWHERE = {
+    "inbox",
+    "archive",
+    "quarantine",
+    "prepared",
+    "versioning",
+    "dvc",
+    "min_batches",
+    "min_rows",
+    "settle",
+    "holdout",
+}
+
 
 def fingerprint(code: ProjectCode, config: Config) -> str:
     """Names one way of preparing rows: the project's code and the settings that bear on it."""
-    data = config.data.model_dump_json(exclude={"inbox", "archive", "quarantine", "min_batches", "min_rows", "settle", "holdout"})
+    data = config.data.model_dump_json(exclude=_ELSEWHERE)
     slices = ",".join(config.promote.slices.columns) if config.promote.slices else ""
     return hashlib.sha256(f"{code.fingerprint}\n{data}\n{slices}\n{config.project.task}".encode()).hexdigest()[:16]
 
