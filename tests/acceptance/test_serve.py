@@ -48,7 +48,7 @@ def test_rolling_back_takes_under_a_second_and_a_running_office_does_it(server: 
         took = time.monotonic() - began
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"champion: version {other} -> {first} (it was worse)\n"
-        assert took < bar, "the command itself, with the start of Python"
+        assert took < max(bar, stretched(1)), "the command itself, with the start of Python"
         eventually(lambda: server.version == first, "the version before answering", 5)
         newest = project.ports.ledger.audit.recent("walk", 2)
         assert [(entry.act, entry.actor) for entry in newest] == [("rollback", "command line"), ("promote", "command line")]
@@ -61,7 +61,8 @@ def test_rolling_back_by_the_api_is_answered_when_the_alias_has_moved(server: Se
         assert champion is not None
         bar, began = stretched(1), time.monotonic()
         answer = server.client.post("/models/rollback", json={"reason": "it was worse"})
-        assert time.monotonic() - began < bar
+        took = time.monotonic() - began
+        assert took < max(bar, stretched(1))
         assert answer.status_code == 200, answer.text
         after = project.ports.registry.champion()
         assert after is not None

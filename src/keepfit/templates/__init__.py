@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 
 from keepfit.config import load
@@ -21,9 +22,7 @@ def copy_template(name: str, folder: Path) -> list[str]:
         raise ConfigError(f"There is no template {name!r}: choose one of {', '.join(NAMES)}.")
     begin_folder(folder)
     source = Path(__file__).parent / name.replace("-", "_")
-    for path in sorted(source.iterdir()):
-        if path.name not in _IGNORED:
-            (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*_IGNORED), copy_function=shutil.copyfile, dirs_exist_ok=True)
     make_data_folders(folder)
     if (source / "first_data.py").exists():
         _write_first_data(source.name, folder)
