@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.lives import by_hand, once
 from tests.acceptance.project import add_news, make_project, state, write_day
 from tests.acceptance.runs import Done, Runs
 from tests.acceptance.serving import make_served
@@ -72,6 +74,14 @@ def postgres_project(runs: Runs, prepared: tuple[Path, Path], postgres_url: str,
 def served_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project to be served, with four versions. Whoever promotes one leaves it promoted."""
     return make_served(tmp_path_factory.mktemp("served") / "project")
+
+
+@pytest.fixture(scope="session")
+def churn_by_hand(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """How three days of churn end by the command line, which every other way of running them must come to as well."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    return once(shared / "churn-by-hand", lambda folder: by_hand(folder, runs.learn))
 
 
 @pytest.fixture(scope="session")
