@@ -1,5 +1,5 @@
 # Every command sets up what it needs. Nothing is installed outside this folder.
-.PHONY: setup demo train serve monitor test test-integration check bench docs lock clean
+.PHONY: setup demo train serve monitor schedule-training test test-integration check bench docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,6 +37,9 @@ serve: setup $(PROJECT)/keepfit.toml  ## The champion of PROJECT behind its API,
 
 monitor: setup $(PROJECT)/keepfit.toml  ## The latest judgement of PROJECT: signals, drift, trend
 	$(BIN)/keepfit monitor --project $(PROJECT)
+
+schedule-training: setup $(PROJECT)/keepfit.toml  ## Cycles of PROJECT by its [schedule] and whenever files or labels come, until Ctrl-C
+	$(BIN)/keepfit watch --project $(PROJECT)
 
 test: setup .airflow/.installed  ## The whole suite
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -38,16 +38,20 @@ class Failed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a figure must not exceed: a share of the peer's, or seconds, or so much of its unit. Or what it must reach."""
+    """What a figure must not exceed: a share of the peer's, seconds, seconds more than the peer's, or so much of its unit. Or what
+    it must reach."""
 
     share: float | None = None
     seconds: float | None = None
+    more: float | None = None  # seconds above the peer's
     most: float | None = None
     least: float | None = None  # times the peer's, where more is better
 
     def holds(self, keepfit: float, peer: float | None) -> bool:
         if self.seconds is not None:
             return keepfit <= self.seconds
+        if self.more is not None:
+            return peer is not None and keepfit <= peer + self.more
         if self.most is not None:
             return keepfit <= self.most
         if self.least is not None:
@@ -57,6 +61,8 @@ class Limit:
     def __str__(self) -> str:
         if self.most is not None:
             return f"{self.most:.3g}"
+        if self.more is not None:
+            return f"{self.more:g} s more"
         if self.least is not None:
             return f"at least {self.least:g}x"
         return f"{self.seconds:g} s" if self.seconds is not None else as_ratio(self.share)

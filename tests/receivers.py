@@ -169,6 +169,64 @@ class Webhook(Receiver):
             request.end_headers()
 
 
+@dataclass(frozen=True)
+class Dispatch:
+    """A workflow that was asked for."""
+
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        return self.body["inputs"]  # type: ignore[no-any-return]
+
+
+class GithubApi(Webhook):
+    """GitHub's API, as far as it starts workflows: answers `code`, or keeps its client waiting where that is 0."""
+
+    TOKEN = "ghp_s3cretTokenOfTheTests"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = 204
+        self.headers: dict[str, str] = {}
+        self.message = "so it is"
+        self.seen: list[Dispatch] = []  # whatever was answered
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "ENABLE_CD_TRIGGER": "true",
+            "GITHUB_REPO_OWNER": "me",
+            "GITHUB_REPO_NAME": "my-model",
+            "GITHUB_TOKEN": self.TOKEN,
+            "KEEPFIT_RELEASE__GITHUB__URL": f"http://127.0.0.1:{self.port}/api/v3",
+            "HTTP_PROXY": "http://127.0.0.1:9",  # nobody is there: a token that goes without encryption goes directly
+        }
+
+    @property
+    def versions(self) -> list[str]:
+        return [each.inputs["model_version"] for each in self.seen]
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked += 1
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        self.seen.append(Dispatch(request.path, dict(request.headers), body))
+        if not self.code:
+            self.waiting += 1
+            self.released.wait(30)
+            self.waiting -= 1
+            return
+        told = b"" if self.code == 204 else json.dumps({"message": self.message}).encode()
+        with contextlib.suppress(OSError):  # who waited has gone
+            request.send_response(self.code)
+            for name, value in {**self.headers, "Content-Length": str(len(told))}.items():
+                request.send_header(name, value)
+            request.end_headers()
+            request.wfile.write(told)
+
+
 def certificate(folder: Path) -> Path:
     """A certificate for localhost that nobody has signed, with its key."""
     from cryptography import x509

@@ -16,12 +16,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from keepfit.records import Action, Alert, Cycle, Decision, Delivery, Event, Outcome, Promotion, Severity, Signal
+from keepfit.records import Action, Alert, Announcement, Cycle, Decision, Delivery, Event, Outcome, Promotion, Severity, Signal
 from keepfit.settings import Alerts
 
 TAKEN_BACK = "-taken-back"  # ends the journal's id of a move back that probation made, which no person has asked for
 HARM = ("floor", "degradation", "unjudged", "estimate")  # signals that say that performance fell
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
+Known = tuple[str | None, float | None]  # the metric that a version was accepted with, and its value
 SHOWN = 5  # faults and columns named in one alert; `keepfit explain` has them all
 LONGEST_TITLE, LONGEST_TEXT = 150, 2_000  # characters
 
@@ -63,6 +64,33 @@ def moved(promotion: Promotion, id: str, cycle: str | None, project: str, at: da
     before = f", before it was {promotion.from_version}" if promotion.from_version else ""
     title = f"{'back to version' if back else 'version'} {promotion.to_version}{'' if back else ' is the champion'}{before}"
     return _new(project, event, severity, title, [promotion.reason], at, key=id, cycle=cycle, subject=id)
+
+
+def announced(promotion: Promotion, id: str, cycle: str | None, known: Known, project: str, at: datetime) -> Alert:
+    """That a new champion is to be delivered: `moved`, for pipelines and not for people."""
+    version, (metric, value) = promotion.to_version, known
+    announcement = Announcement(move=id, version=version, source=_source(promotion, id, cycle), metric=metric, value=value)
+    title = f"version {version} is to be delivered"
+    alert = _new(project, Event.RELEASE, Severity.INFO, title, [promotion.reason], at, key=id, cycle=cycle, subject=id)
+    return replace(alert, key=f"{alert.key}/{version}", announcement=announcement)
+
+
+def _source(promotion: Promotion, id: str, cycle: str | None) -> str:
+    """Who made the version champion, in one word."""
+    if promotion.kind == "rollback":
+        return "probation" if id.endswith(TAKEN_BACK) else "rollback"
+    if promotion.kind == "promotion":
+        return "promotion" if cycle else "promotion_by_hand"
+    return "moved_by_hand" if promotion.kind == "by_hand" else promotion.kind
+
+
+def not_released(release: Alert, why: str, at: datetime) -> Alert:
+    """That what delivers new champions could not be started."""
+    version = release.announcement.version if release.announcement else "?"
+    lines = [why, "The champion stays. It is tried again by every later run for a week; `keepfit alerts --deliver` tries at once."]
+    title = f"the delivery of version {version} could not be started"
+    key, subject = release.subject, f"release {release.subject}"
+    return _new(release.project, Event.FAILED, Severity.WARNING, title, lines, at, key=key, cycle=release.cycle, subject=subject)
 
 
 def refused(version: str, mark: str, why: str, project: str, at: datetime) -> Alert:
@@ -301,8 +329,8 @@ def zone(settings: Alerts) -> tzinfo:
 
 
 def after_quiet_hours(alert: Alert, moment: datetime, settings: Alerts) -> datetime:
-    """The first moment from `moment` on at which the alert may be sent; what is critical may be at any time."""
-    if not settings.quiet_hours or alert.severity is Severity.CRITICAL:
+    """The first moment from `moment` on at which the alert may be sent; what is critical, or for no person, may be at any time."""
+    if not settings.quiet_hours or alert.severity is Severity.CRITICAL or alert.event is Event.RELEASE:
         return moment
     start, end = (timedelta(hours=int(text[:2]), minutes=int(text[3:])) for text in settings.quiet_hours.split("-"))
     local = moment.astimezone(zone(settings))
@@ -325,14 +353,20 @@ def is_stale(delivery: Delivery, now: datetime) -> bool:
     return now - delivery.alert.at > GIVEN_UP
 
 
+def overtaken(delivery: Delivery, version: str) -> Delivery:
+    """The announcement of a champion that is none any more."""
+    return replace(delivery, status="suppressed", not_before=None, reason=f"version {version} has become champion since")
+
+
 def given_up(delivery: Delivery) -> Delivery:
     """A delivery that is too late."""
     last = f": {delivery.reason}" if delivery.reason else ""
     return replace(delivery, status="suppressed", reason=f"given up after {GIVEN_UP.days} days{last}")
 
 
-def after_failure(delivery: Delivery, why: str, now: datetime, settings: Alerts) -> Delivery:
-    """A delivery whose attempt has just failed: put off, each time for longer."""
-    wait = timedelta(seconds=RETRIES[min(delivery.attempts, len(RETRIES)) - 1])
+def after_failure(delivery: Delivery, why: str, now: datetime, settings: Alerts, *, patience: float = 0.0) -> Delivery:
+    """A delivery whose attempt has just failed: put off, each time for longer, and for the `patience` in seconds that the receiver
+    asks for."""
+    wait = timedelta(seconds=max(patience, RETRIES[min(delivery.attempts, len(RETRIES)) - 1]))
     not_before = after_quiet_hours(delivery.alert, now + wait, settings)
     return replace(delivery, reason=_printable(why), not_before=not_before)

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from keepfit.addresses import lies_in, local_path
 from keepfit.errors import ConfigError, ProjectNotFound
 from keepfit.operation_settings import Clean, Deploy, Release, Schedule, Watch
 from keepfit.serve_settings import Serve
@@ -102,7 +103,15 @@ class Config(Section):
         if self.train.per == "group" and self.data.group is None:
             raise ValueError("train.per = 'group' needs data.group to name a column")
         self._check_further_metrics()
+        self._check_places()
         return self
+
+    def _check_places(self) -> None:
+        """What keepfit writes as Parquet files must not come in as data."""
+        for name, place in (("tracking.artifacts", self.tracking.artifacts), ("serve.log.url", self.serve.log.url)):
+            for folder in ("inbox", "archive", "quarantine"):
+                if lies_in(place, getattr(self.data, folder)):
+                    raise ValueError(f"{name} lies in data.{folder}: expected a place beside it")
 
     def _check_further_metrics(self) -> None:
         """Here rather than after an hour's training."""
@@ -141,8 +150,8 @@ class Config(Section):
         return "default"
 
     def path(self, value: str) -> Path:
-        """A path of the project; relative ones belong to its folder."""
-        return self._root / value
+        """A path of the project, or a file:// URL as a path; relative ones belong to its folder. Not for URLs of stores."""
+        return self._root / local_path(value)
 
     def url(self, value: str) -> str:
         """A URL of the project; a relative sqlite:/// path belongs to its folder."""
@@ -155,6 +164,11 @@ class Config(Section):
         """Every setting as (key, value, source)."""
         dumped = self.model_dump(mode="json", by_alias=True)
         return [(key, _without_password(value), self.source(key)) for key, value in _leaves(dumped)]
+
+    def shown(self) -> dict[str, Any]:
+        """The whole tree as it may be shown and kept: plain values, and URLs without their passwords. `of` reads it."""
+        tree: dict[str, Any] = _shown(self.model_dump(mode="json", by_alias=True))
+        return tree
 
     def fingerprint(self, *sections: str) -> str:
         """sha256 of the named sections, of all where none is named; equal for equal settings."""
@@ -196,6 +210,12 @@ def _without_password(value: Any) -> Any:
     user, at, address = host.rpartition("@")
     shown = f"{user.partition(':')[0]}:***@{address}" if at and ":" in user else host
     return f"{scheme}://" + re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1***", shown + slash + path)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shown(inner) for key, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else _without_password(value)
 
 
 def _from_file(root: Path) -> dict[str, Any]:
@@ -268,13 +288,15 @@ def _complaint(item: Any, sources: Mapping[str, str]) -> str:
     origin = f" (from {source})" if source and source != FILE_NAME else ""
     if variable := next((name for name, secret in SECRETS.items() if secret == key), ""):
         return f"{key}{origin}: holds secrets, which belong into the environment: set {variable} there"
+    if item["type"] == "secret":  # the value is not shown
+        return f"{key}{origin}: {item['msg']}"
     if item["type"] == "extra_forbidden":
         return f"{key}{origin}: there is no such setting{_suggestion(path)}"
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
     found = item["input"]
-    shown = "" if isinstance(found, dict) else f", found {found!r}"
+    shown = "" if isinstance(found, dict) else f", found {_shown(found)!r}"
     return f"{key}{origin}: {message}{shown}"
 
 

@@ -1,4 +1,4 @@
-"""Puts alerts into the ledger's outbox and sends what is there.
+"""Puts alerts, and what is to be delivered of new champions, into the ledger's outbox and sends what is there.
 
 An alert is put before the checkpoint of the stage that gave rise to it, so that a run that is killed in between finds it put. It
 is sent by threads beside the work, one for each receiver: a receiver that is slow holds up neither the cycle nor the others, and
@@ -12,17 +12,18 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from keepfit import alerting
 from keepfit.config import Config
-from keepfit.errors import KeepfitError
+from keepfit.errors import ConfigError, KeepfitError, TooSoon
 from keepfit.ports import Ports
-from keepfit.records import Alert, Cycle, Delivery, Event
+from keepfit.records import Alert, Cycle, Delivery, Event, Promotion
 
 PENDING = ("pending",)
 TOLD = ("sent", "pending")
-MOST = 1_000  # alerts looked at in one go
+MOST = 1_000  # alerts, or rows of the journal, looked at in one go
+LONG_ENOUGH = 3  # attempts in vain after which people are told that a delivery could not be started, be it passing
 
 
 def tell_of(cycle: Cycle, ports: Ports, config: Config) -> bool:
@@ -63,6 +64,22 @@ def _history(event: Event, subject: str, ports: Ports, config: Config, but: str 
     return first, next(iter(ended), None)
 
 
+def announce(
+    move: str, promotion: Promotion, known: alerting.Known, ports: Ports, config: Config, *, cycle: str | None = None
+) -> bool:
+    """Put into the outbox that a version is to be delivered, or find it there; returns whether anything is set up to deliver it.
+
+    `move` is the id of the journal's row, `cycle` that of the cycle that promoted. Nothing in [alerts] holds it back.
+    """
+    receivers, project = ports.releaser.receivers, config.project.name
+    if not receivers:
+        return False
+    alert = alerting.announced(promotion, move, cycle, known, project, ports.clock.now())
+    for receiver in receivers:
+        ports.ledger.outbox.put(Delivery(alert=alert, receiver=receiver, status="pending"))
+    return True
+
+
 def _receivers(ports: Ports) -> Sequence[str]:
     try:
         return ports.notifier.receivers
@@ -70,12 +87,21 @@ def _receivers(ports: Ports) -> Sequence[str]:
         return ()  # `keepfit doctor` says what is wrong with it; the cycle goes on
 
 
+@dataclass
+class _Errand:
+    """What a thread is at."""
+
+    receiver: str
+    delivery: Delivery | None = None
+
+
 class Courier:
     """Sends what is pending, beside the work."""
 
     def __init__(self, ports: Ports, config: Config) -> None:
         self._ports, self._config = ports, config
-        self._under_way: dict[threading.Thread, Delivery | None] = {}
+        self._under_way: dict[threading.Thread, _Errand] = {}
+        self._more = False  # whether sending has given rise to something to send
         self.done = False  # whether nothing is left to send, once it has finished
 
     def start(self) -> None:
@@ -83,45 +109,52 @@ class Courier:
         with contextlib.suppress(KeepfitError):  # the ledger is away: there is nothing to send from
             if not _still_pending(self._ports, self._config):
                 return  # so that nobody's library is loaded in vain
-            for receiver in _receivers(self._ports):
-                thread = threading.Thread(target=self._send, args=(receiver,), name="keepfit-courier", daemon=True)
-                self._under_way[thread] = None
+            for receiver in (*_receivers(self._ports), *_pipelines(self._ports)):
+                errand = _Errand(receiver)
+                thread = threading.Thread(target=self._send, args=(errand,), name="keepfit-courier", daemon=True)
+                self._under_way[thread] = errand
                 thread.start()
 
     def finish(self) -> None:
-        """Send what has come since, and wait for the receivers, for `alerts.timeout` at most. Never raises."""
+        """Send what has come since, and wait for each receiver as long as it may take for a word at most. Never raises."""
+        began = time.monotonic()
         self.start()
-        deadline = time.monotonic() + self._config.alerts.timeout.total_seconds()
-        for thread in self._under_way:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._wait(began)
+        if self._more:
+            self.start()
+            self._wait(began)
         with contextlib.suppress(KeepfitError):
-            for thread, delivery in list(self._under_way.items()):
-                if thread.is_alive() and delivery is not None:
-                    self._ports.ledger.outbox.settle(_late(delivery, self._ports, self._config))
+            for thread, errand in list(self._under_way.items()):
+                if thread.is_alive() and errand.delivery is not None:
+                    self._ports.ledger.outbox.settle(_late(errand.delivery, self._ports, self._config))
             self.done = not _pending(self._ports, self._config)
 
-    def _send(self, receiver: str) -> None:
-        def claimed(delivery: Delivery) -> None:
-            self._under_way[threading.current_thread()] = delivery
+    def _wait(self, began: float) -> None:
+        for thread, errand in list(self._under_way.items()):
+            thread.join(max(0.0, began + _patience(errand.receiver, self._ports, self._config) - time.monotonic()))
 
+    def _send(self, errand: _Errand) -> None:
         with contextlib.suppress(Exception):  # the ledger has gone away: the claim runs out, and a later run sends it
-            outbox, project = self._ports.ledger.outbox, self._config.project.name
-            while (delivery := outbox.take(project, receiver, _claim(self._config))) is not None:
-                claimed(delivery)
+            outbox, project, receiver = self._ports.ledger.outbox, self._config.project.name, errand.receiver
+            claim = _claim(receiver, self._ports, self._config)
+            while (delivery := outbox.take(project, receiver, claim)) is not None:
+                errand.delivery = delivery
                 settled = _attempt(delivery, self._ports, self._config)
                 outbox.settle(settled)
+                errand.delivery = None
                 if settled.status == "pending":
+                    self._more |= delivery.alert.announcement is not None  # people may have to be told
                     return  # it does not answer; what else there is for it waits as well
 
 
 def deliver(ports: Ports, config: Config) -> list[Delivery]:
     """Try everything that is pending now, whatever its time, and wait for it; returns what has become of it."""
-    receivers, done = set(ports.notifier.receivers), []
+    receivers, done = {*ports.notifier.receivers, *ports.releaser.receivers}, []
     for waiting in reversed(_still_pending(ports, config)):
         alert, receiver = waiting.alert, waiting.receiver
         if receiver not in receivers:
             continue  # set up elsewhere perhaps: whoever runs there sends it
-        delivery = ports.ledger.outbox.take(alert.project, receiver, _claim(config), key=alert.key)
+        delivery = ports.ledger.outbox.take(alert.project, receiver, _claim(receiver, ports, config), key=alert.key)
         if delivery is None:
             continue  # somebody else is at it
         settled = _attempt(delivery, ports, config)
@@ -135,7 +168,8 @@ def deliver(ports: Ports, config: Config) -> list[Delivery]:
 def try_out(ports: Ports, config: Config) -> dict[str, str]:
     """Send a test to everybody; returns for each receiver why it was not reached, empty when it was."""
     alert = alerting.trial(config.project.name, ports.clock.now())
-    return {receiver: _failure(alert, receiver, ports) for receiver in ports.notifier.receivers}
+    failures = {receiver: _failure(alert, receiver, ports) for receiver in ports.notifier.receivers}
+    return {receiver: failure.why if failure else "" for receiver, failure in failures.items()}
 
 
 def _pending(ports: Ports, config: Config) -> Sequence[Delivery]:
@@ -148,35 +182,79 @@ def _still_pending(ports: Ports, config: Config) -> list[Delivery]:
     for waiting in _pending(ports, config):
         if not alerting.is_stale(waiting, ports.clock.now()):
             fresh.append(waiting)
-        elif late := outbox.take(waiting.alert.project, waiting.receiver, _claim(config), key=waiting.alert.key):
+        elif late := outbox.take(
+            waiting.alert.project, waiting.receiver, _claim(waiting.receiver, ports, config), key=waiting.alert.key
+        ):
             outbox.settle(alerting.given_up(late))
     return fresh
 
 
-def _claim(config: Config) -> float:
+def _pipelines(ports: Ports) -> Sequence[str]:
+    try:
+        return ports.releaser.receivers
+    except Exception:
+        return ()  # likewise
+
+
+def _patience(receiver: str, ports: Ports, config: Config) -> float:
+    """Seconds that a receiver may take for a word."""
+    timeout = config.release.github.timeout if receiver in _pipelines(ports) else config.alerts.timeout
+    return timeout.total_seconds()
+
+
+def _claim(receiver: str, ports: Ports, config: Config) -> float:
     """Seconds after which somebody else may try: a timeout holds for each word of a conversation, not for the whole."""
-    return 3 * config.alerts.timeout.total_seconds() + 1
+    return 3 * _patience(receiver, ports, config) + 1
 
 
 def _attempt(delivery: Delivery, ports: Ports, config: Config) -> Delivery:
-    why = _failure(delivery.alert, delivery.receiver, ports)
+    announcement = delivery.alert.announcement
+    if announcement is not None and (version := _champion_since(announcement.move, ports, config)):
+        return alerting.overtaken(delivery, version)
+    failure = _failure(delivery.alert, delivery.receiver, ports)
     now = ports.clock.now()
-    if why:
-        return alerting.after_failure(delivery, why, now, config.alerts)
-    return replace(delivery, status="sent", sent_at=now, not_before=None, reason="")
+    if failure is None:
+        return replace(delivery, status="sent", sent_at=now, not_before=None, reason="")
+    if announcement is not None and (failure.lasting or delivery.attempts >= LONG_ENOUGH):
+        tell([alerting.not_released(delivery.alert, failure.why, now)], ports, config)
+    return alerting.after_failure(delivery, failure.why, now, config.alerts, patience=failure.patience)
 
 
-def _failure(alert: Alert, receiver: str, ports: Ports) -> str:
-    """Send; returns why it was not possible, empty when it was."""
-    try:
-        ports.notifier.send(alert, receiver)
-    except KeepfitError as error:
-        return str(error)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+def _champion_since(move: str, ports: Ports, config: Config) -> str:
+    """The version that became champion after this move of the alias, by the journal; empty where none did."""
+    since = ""
+    for entry in ports.ledger.journal.entries(config.project.name, MOST):
+        if entry.id == move:
+            return since
+        if entry.status == "done" and not since:
+            since = entry.promotion.to_version
     return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    """Why something could not be sent."""
+
+    why: str
+    lasting: bool = False  # a person must mend it
+    patience: float = 0.0  # seconds that the receiver asks for
+
+
+def _failure(alert: Alert, receiver: str, ports: Ports) -> _Failure | None:
+    """Send; returns None when it was possible."""
+    try:
+        if alert.announcement is not None:
+            ports.releaser.release(alert.announcement, receiver)
+        else:
+            ports.notifier.send(alert, receiver)
+    except KeepfitError as error:
+        patience = error.seconds if isinstance(error, TooSoon) else 0.0
+        return _Failure(why=str(error), lasting=isinstance(error, ConfigError), patience=patience)
+    except Exception as error:
+        return _Failure(why=f"{type(error).__name__}: {error}")
+    return None
+
+
 def _late(delivery: Delivery, ports: Ports, config: Config) -> Delivery:
-    why = f"has not answered within {config.alerts.timeout.total_seconds():g} seconds"
+    why = f"has not answered within {_patience(delivery.receiver, ports, config):g} seconds"
     return alerting.after_failure(delivery, why, ports.clock.now(), config.alerts)

@@ -45,6 +45,7 @@ STAGES: tuple[Stage, ...] = tuple(
 NAMES = tuple(stage.__name__ for stage in STAGES)
 
 PROMOTE = "promote"  # it puts an alert of its own, where the alias moves
+RELEASE = "release"  # it puts what is to be delivered, where something is set up to deliver it
 DECIDE = "decide"  # the stage after which people are told what was found
 
 # Once the alias may have moved, a cycle is never given up: whatever goes wrong, the next run goes on with it.
@@ -64,6 +65,7 @@ def run(
     only_resume: bool = False,
     only: str | None = None,
     watch: Watcher = lambda stage, cycle: None,
+    stop: Callable[[], bool] = lambda: False,
     told: Callable[[], None] = lambda: None,
     noted: Sequence[str] = (),
     waiting: str = "",
@@ -71,7 +73,8 @@ def run(
     """Run one cycle from where it stands to its outcome, or to the end of the stage `until`.
 
     An unfinished cycle is resumed after its last checkpoint, whoever began it. With `only`, the id of a cycle, no other is touched:
-    one that has ended, or has got that far, is returned as it is. The caller holds the lease. `told` is called when
+    one that has ended, or has got that far, is returned as it is. `stop` is asked after each stage whether to leave it at that; the
+    cycle is gone on with later. The caller holds the lease. `told` is called when
     there are alerts to send in the outbox. `noted` is what is to be said of a new cycle, and `waiting`, should it wait, what else
     there is too little of.
 
@@ -98,7 +101,7 @@ def run(
         cycle = _step(stage, cycle, ports, config, told, waiting)
         if cycle.outcome is Outcome.WAITING:
             set_aside(cycle.duplicates, ports)
-        if cycle.outcome is not None or stage.__name__ == until:
+        if cycle.outcome is not None or stage.__name__ == until or stop():
             break
     watch("", cycle)
     return cycle
@@ -156,7 +159,8 @@ def _step(stage: Stage, cycle: Cycle, ports: Ports, config: Config, told: Callab
     )
     if outcome is not None:
         cycle = _finished(cycle, outcome, reason, ports)
-    if tell_of(cycle, ports, config) or name == PROMOTE:  # before the checkpoint: whoever is killed in between finds it put
+    putting = name == PROMOTE or (name == RELEASE and bool(ports.releaser.receivers))
+    if tell_of(cycle, ports, config) or putting:  # before the checkpoint: whoever is killed in between finds it put
         told()
     if cycle.decision is not None and (name == DECIDE or outcome is not None):
         publishing = import_module("keepfit.publishing")  # like a stage, when its turn comes: a cycle that waits stays light

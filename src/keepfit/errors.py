@@ -9,7 +9,8 @@
     ├── ModelRefused                a model file holds types that nobody has trusted          exit 1
     ├── AliasMoved                  the registry's alias is not where the journal left it     exit 1
     ├── Unavailable                 a database, server or disk does not answer; try again     exit 1
-    │   └── SchemaTooNew            the ledger was written by a newer keepfit
+    │   ├── SchemaTooNew            the ledger was written by a newer keepfit
+    │   └── TooSoon                 a server asks not to be asked again for a while
     ├── LeaseHeld                   another runner works on this project                      exit 3
     │   └── LeaseLost               this runner was replaced while it slept
     ├── Conflict                    somebody else changed it meanwhile                        exit 1
@@ -68,6 +69,15 @@ class Unavailable(KeepfitError):
 
 class SchemaTooNew(Unavailable):
     """The ledger was written by a newer keepfit. Upgrade keepfit; the ledger was not touched."""
+
+
+class TooSoon(Unavailable):
+    """A server asks not to be asked again for a while."""
+
+    def __init__(self, message: str | None = None, *, seconds: float = 0.0) -> None:
+        """`seconds`: how long."""
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class LeaseHeld(KeepfitError):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from keepfit.addresses import is_remote
 from keepfit.config import Config
 from keepfit.ports import Arrival
 from keepfit.records import Cycle, Outcome
@@ -64,41 +65,53 @@ def remember(cycle: Cycle, arrivals: list[Arrival], before: str | None, config: 
 def takes_in(config: Config) -> bool:
     """Whether there may be labels to take into the loop: the log or its spool is there, or lies where a look is not cheap."""
     log = config.serve.log
-    return log.intake and (_is_remote(log.url) or any(config.path(place).exists() for place in (log.url, log.spool)))
+    return log.intake and (is_remote(log.url) or any(config.path(place).exists() for place in (log.url, log.spool)))
 
 
 def glance(config: Config) -> str | None:
-    """Hash of what has come to the inbox and of the labels in the log; None where that cannot be seen from outside.
-
-    A file of the log never changes under its name. Spools that a worker still writes to are left out: they will be segments soon.
-    """
-    log = config.serve.log
-    if log.intake and _is_remote(log.url):
+    """Hash of what has come to the inbox and of the labels in the log; None where that cannot be seen from outside."""
+    labels = glance_at_labels(config)
+    if labels is None or is_remote(config.data.inbox):
         return None
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(labels.encode())
     for path in _below(config.path(config.data.inbox)):
         digest.update(f"{path} {_seen(Path(path))}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def glance_at_labels(config: Config) -> str | None:
+    """Hash of the labels in the log, by the names of its files, which never change under their names; None where they lie where a
+    look is not cheap."""
+    log = config.serve.log
+    if log.intake and is_remote(log.url):
+        return None
+    digest = hashlib.sha256()
     if log.intake:
-        orphans = (path for path in _below(config.path(log.spool)) if _is_let_go(path))
-        for path in (*_below(config.path(log.url) / "labels"), *orphans):
+        for path in (*_below(config.path(log.url) / "labels"), *spools_let_go(config)):
             digest.update(f"{path}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
+def spools_let_go(config: Config) -> Iterator[str]:
+    """The spools that no worker writes to any more; the others will be segments soon."""
+    return (path for path in _below(config.path(config.serve.log.spool)) if _is_let_go(path))
+
+
+def glance_at_ledger(config: Config) -> str | None:
+    """What the ledger's file looks like from outside; None where it is no file."""
+    url = config.url(config.ledger.url)
+    if not url.startswith("sqlite:///"):
+        return None
+    database = Path(url.removeprefix("sqlite:///"))
+    return " ".join(_seen(path) for path in (database, database.with_name(database.name + "-wal")))
+
+
 def _key(config: Config) -> str | None:
     """Hash of all that the answer depends on; None where that cannot be seen from outside."""
-    url, arrived = config.url(config.ledger.url), glance(config)
-    if not url.startswith("sqlite:///") or arrived is None:
+    ledger, arrived = glance_at_ledger(config), glance(config)
+    if ledger is None or arrived is None:
         return None
-    digest = hashlib.sha256(f"{config.fingerprint()} {arrived}".encode())
-    database = Path(url.removeprefix("sqlite:///"))
-    for path in (database, database.with_name(database.name + "-wal")):
-        digest.update(_seen(path).encode())
-    return digest.hexdigest()
-
-
-def _is_remote(url: str) -> bool:
-    return "://" in url
+    return hashlib.sha256(f"{config.fingerprint()} {arrived} {ledger}".encode()).hexdigest()
 
 
 def _below(folder: Path) -> Iterator[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from keepfit.live_records import AuditEntry, Document
+from keepfit.records import ModelVersion
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
+
+    from keepfit.ports import Kept
 
 # The log's own columns. What was asked stands in columns of their own, named INPUT + field.
 REQUEST, TIMESTAMP, MODEL, VERSION = "request_id", "timestamp", "model_id", "model_version"
@@ -110,6 +113,11 @@ class PredictionLog(Protocol):
         with a label whose request_id is not among those `taken`; returns what was merged and removed. May be killed anywhere."""
         ...
 
+    def outlived(self, now: datetime) -> Sequence[Kept]:
+        """The days (YYYY-MM-DD) all of whose rows are beyond their time, with their bytes and the moment at which each ended. Rows
+        of them that wait to be taken stay. Raises `Unavailable`."""
+        ...
+
 
 class Spans(Protocol):
     """Which labelled rows of the log the loop has taken."""
@@ -164,6 +172,16 @@ class Shelved:
     run: str  # the run that made it, empty where none is known
     served: str | None = None  # `keepfit.versions.hash_of_served` when it was registered; None: by an older keepfit, or elsewhere
     code: str | None = None  # fingerprint of the project's code then
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """What lies in the folder of one version that `keepfit data model` has written, beside its files."""
+
+    FILE: ClassVar[str] = "keepfit-model.json"
+
+    shelved: Shelved
+    known: ModelVersion  # as the registry knew it then
 
 
 class Shelf(Protocol):

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepfit.addresses import is_remote, scheme
 from keepfit.clock import SystemClock
 from keepfit.config import Config
-from keepfit.errors import ConfigError, DataError, ModelRefused
+from keepfit.errors import ConfigError, DataError, MissingExtra, ModelRefused
+from keepfit.extras import require
 from keepfit.lease import HeldLease
 from keepfit.live_ports import PredictionLog, Shelf, Spans, Spool
 from keepfit.ports import (
+    Attic,
     Checker,
     Clock,
     Drawing,
+    Engine,
+    Frames,
     Inbox,
     Ledger,
     Metric,
     ModelFormat,
     Notifier,
+    Originals,
+    Pile,
     ProjectCode,
     References,
     Registry,
@@ -29,10 +37,12 @@ from keepfit.ports import (
     Store,
     Tracker,
     Trainer,
+    Versions,
 )
 from keepfit.records import Lease
 
 if TYPE_CHECKING:
+    from keepfit.adapters.model_folder import ModelFolder
     from keepfit.adapters.prediction_log.places import Place
     from keepfit.adapters.project_code import FolderCode
 
@@ -74,13 +84,42 @@ class OpenedPorts:
     def inbox(self) -> Inbox:
         from keepfit.adapters.inbox_files import InboxFiles
 
-        return InboxFiles(self.config.data, self.config.root)
+        known = None if self.rehearsing else self.config.root / STATE / "known-objects.jsonl"
+        return InboxFiles(self.config.data, self.config.root, known)
+
+    @cached_property
+    def originals(self) -> Originals:
+        return self.inbox  # type: ignore[return-value]  # whoever has the files has their bytes; so should an inbox of one's own
 
     @cached_property
     def store(self) -> Store:
         from keepfit.adapters.parquet_store import ParquetStore
 
-        return ParquetStore(self.config.root / STATE / "prepared")
+        address = self.config.data.prepared
+        if is_remote(address):
+            from keepfit.object_storage.store import ObjectStore
+
+            return ParquetStore(ObjectStore(address, "The prepared data"))
+        return ParquetStore(self.config.path(address))
+
+    @cached_property
+    def frames(self) -> Frames:
+        return self.store  # type: ignore[return-value]  # whoever keeps frames has their bytes; so should a store of one's own
+
+    @cached_property
+    def versions(self) -> Versions:
+        from keepfit.adapters.manifest_data import ManifestVersions
+
+        name, known = self.config.project.name, self.ledger.batches.known
+        sources = ManifestVersions(self.originals, self.frames, lambda: self.references, lambda ids: known(name, ids))
+        if self.config.data.versioning == "manifest":
+            return sources
+        if importlib.util.find_spec("dvc") is None:  # found, not imported: it is run as a command
+            raise MissingExtra("[data] versioning = 'dvc' needs dvc: pip install 'keepfit[dvc]'")
+        from keepfit.adapters.dvc_data import DvcVersions
+
+        root = self.config.root
+        return DvcVersions(root, self.config.data.dvc, sources, root / STATE / "data-versions.json", root / STATE / SCRATCH)
 
     @cached_property
     def checker(self) -> Checker:
@@ -110,6 +149,11 @@ class OpenedPorts:
         return _metric(self.config, self.code)
 
     @cached_property
+    def engine(self) -> Engine:
+        engine = self.config.engine
+        return open_engine(engine.url, engine.workers, engine.patience.total_seconds(), lambda: _modules_of(self.code))
+
+    @cached_property
     def trainer(self) -> Trainer:
         from keepfit.adapters.sklearn_trainer import SklearnTrainer
         from keepfit.rows import contract_of
@@ -117,7 +161,7 @@ class OpenedPorts:
         columns = contract_of(self, self.config) or {}
         text = [name for name, column in columns.items() if column.type == "text"]
         own = self._own_training if self.config.train.function else None
-        return SklearnTrainer(self.config, self.metric, text, own, lambda name: self.code.call(f"build {name}"))
+        return SklearnTrainer(self.config, self.metric, text, own, lambda name: self.code.call(f"build {name}"), self.engine)
 
     def _own_training(self, features: Any, target: Any) -> Any:
         return self.code.call("train", features, target)
@@ -133,7 +177,18 @@ class OpenedPorts:
         return LightgbmModels(), SkopsModels((*TYPES, *self.config.tracking.trusted_types))
 
     @cached_property
+    def _carried(self) -> ModelFolder | None:
+        """The one version that answers, in place of a registry."""
+        if not self.config.serve.model:
+            return None
+        from keepfit.adapters.model_folder import ModelFolder
+
+        return ModelFolder(self.config.path(self.config.serve.model), self.model_formats)
+
+    @cached_property
     def registry(self) -> Registry:
+        if self._carried is not None:
+            return self._carried
         from keepfit.adapters.mlflow_registry import MlflowRegistry
 
         tracking, name = self.config.tracking, self.config.project.name
@@ -154,13 +209,36 @@ class OpenedPorts:
 
         if "registry" in self.given:
             return self.given["registry"]  # type: ignore[no-any-return]  # a registry of one's own keeps its references too
+        if self._carried is not None:
+            from keepfit.adapters.model_folder import FolderReferences
+
+            return FolderReferences(self.config.path(self.config.serve.model))
         return MlflowReferences(self._tracking_url, self.config.tracking.model or self.config.project.name)
 
     @cached_property
     def shelf(self) -> Shelf:
+        if self._carried is not None:
+            return self._carried
         from keepfit.adapters.mlflow_registry import MlflowShelf
 
         return MlflowShelf(self._tracking_url, self.config.tracking.model or self.config.project.name)
+
+    @cached_property
+    def attic(self) -> Attic:
+        if "registry" in self.given or is_missing_file(self.config.url(self.config.tracking.url)):
+            from keepfit.adapters.no_attic import NoAttic
+
+            return NoAttic()
+        from keepfit.adapters.mlflow_registry import MlflowAttic
+
+        tracking, name = self.config.tracking, self.config.project.name
+        return MlflowAttic(self._tracking_url, tracking.experiment or name, tracking.model or name)
+
+    @cached_property
+    def check_results(self) -> Pile:
+        from keepfit.adapters.gx_checks.old_results import GxResults
+
+        return GxResults(self.config.path(self.config.validation.great_expectations.folder))
 
     @cached_property
     def notifier(self) -> Notifier:
@@ -203,11 +281,21 @@ class OpenedPorts:
 
         return place_at(self.config.serve.log.url, self.config.root)
 
+    def label_files(self) -> list[str]:
+        """The names of the files of labels in the log. Raises `Unavailable`."""
+        return self._log_place.names("labels")
+
     @property
-    def _artifacts(self) -> Path | None:
-        """Where models lie; a server keeps its own."""
-        remote = self.config.tracking.url.startswith(("http://", "https://"))
-        return None if remote else self.config.path(self.config.tracking.artifacts)
+    def _artifacts(self) -> Path | str | None:
+        """Where models lie, a folder or a URL; a server keeps its own."""
+        if self.config.tracking.url.startswith(("http://", "https://")):
+            return None
+        address = self.config.tracking.artifacts
+        if not is_remote(address):
+            return self.config.path(address)
+        if scheme(address) == "s3":
+            require("boto3", extra="s3", why="[tracking] artifacts on s3://")
+        return address
 
     @property
     def _tracking_url(self) -> str:
@@ -246,9 +334,14 @@ class OpenedPorts:
 
     @cached_property
     def releaser(self) -> Releaser:
-        from keepfit.adapters.no_release import NoRelease
+        settings = self.config.release.github
+        if not settings.enabled or self.rehearsing or not isinstance(self.clock, SystemClock):  # what is only played starts nothing
+            from keepfit.adapters.no_release import NoRelease
 
-        return NoRelease()
+            return NoRelease()
+        from keepfit.adapters.github_release import GithubRelease
+
+        return GithubRelease(settings, os.environ)
 
     def read_model(self, path: Path, trust_pickle: bool) -> Any:
         """A fitted model from a skops file, or from a pickle that the user trusts."""
@@ -278,6 +371,28 @@ def code_of_version(folder: Path, prepare: str, fingerprint: str | None) -> Proj
     from keepfit.adapters.project_code import kept_code
 
     return kept_code(folder, {"prepare": prepare}, fingerprint)
+
+
+def forget_code(folder: Path) -> None:
+    """Take a project's modules out of this process, so that the next project's modules of the same names are its own."""
+    from keepfit.adapters.project_code import forget
+
+    forget(folder)
+
+
+def open_engine(url: str, workers: int | None, patience: float, modules: Callable[[], Collection[str]] = tuple) -> Engine:
+    """The engine of an address. `patience`: seconds that a cluster may take to answer; `modules` names those of the project."""
+    if url == "local":
+        from keepfit.threads import Threads
+
+        return Threads(workers)
+    from keepfit.adapters.joblib_engine import ClusterEngine
+
+    return ClusterEngine(url, -1 if workers is None else workers, patience, modules)
+
+
+def _modules_of(code: ProjectCode) -> list[str]:
+    return [name.removesuffix(".py") for name in code.sources()]
 
 
 def is_missing_file(url: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from keepfit.settings import Duration, Section, known_time_zone
 
 StageName = Literal["collect", "validate", "prepare", "monitor", "decide", "train", "compare", "promote", "release", "archive"]
+NAME = r"^([\w-][\w.-]*)?$"  # of an owner or a repository on GitHub
 TIME = r"([01]\d|2[0-3]):[0-5]\d"
 _FIELD = re.compile(r"[\w*/,-]+")
 
@@ -21,6 +22,13 @@ def _cron(text: str) -> str:
     if fields and (len(fields) != 5 or not all(_FIELD.fullmatch(field) for field in fields)):
         raise ValueError("expected the five fields of cron, such as '0 6 * * mon'")
     return " ".join(fields)
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("expected a date such as 2026-01-31") from None
 
 
 class Schedule(Section):
@@ -79,14 +87,18 @@ class PrefectDeployment(Section):
 class AirflowDeployment(Section):
     pool: str = Field(default="keepfit", min_length=1)
     """Pool of the tasks that change the project; one slot keeps two of its runs from waiting for each other's lease."""
-    start: str = Field(default="2026-01-01", pattern=r"^\d{4}-\d\d-\d\d$")
+    start: Annotated[str, AfterValidator(_date)] = "2026-01-01"
     """The first logical date."""
+    layout: Literal["stages", "pipelines"] = "stages"
+    """One DAG with a task a stage, or three that pass data on by assets: generation by [simulate], preparation, training."""
+    prepared: str = Field(default="prepared_data", min_length=1)
+    """Folder or URL below which the pipelines put each day's prepared rows."""
 
 
 class GithubDeployment(Section):
     python: str = Field(default="3.12", pattern=r"^3\.\d+$")
     """Version of Python that the workflows use."""
-    image: str = ""
+    image: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9./:_-]*)?$")
     """Name of the inference image, such as 'ghcr.io/me/my-model'; the repository's own where it is empty."""
 
 
@@ -119,13 +131,13 @@ class Deploy(Section):
 class GithubRelease(Section):
     enabled: bool = False
     """Whether a promotion starts the workflow; ENABLE_CD_TRIGGER sets it too. The token is read from GITHUB_TOKEN."""
-    owner: str = ""
+    owner: str = Field(default="", pattern=NAME)
     """Owner of the repository; GITHUB_REPO_OWNER sets it too."""
-    repository: str = ""
+    repository: str = Field(default="", pattern=NAME)
     """Its name; GITHUB_REPO_NAME sets it too."""
-    workflow: str = "cd_pipeline.yml"
+    workflow: str = Field(default="cd_pipeline.yml", pattern=r"^[\w-][\w.-]*$")
     """File of the workflow."""
-    ref: str = "main"
+    ref: str = Field(default="main", min_length=1)
     """Branch or tag that it runs on."""
     url: str = "https://api.github.com"
     """Address of GitHub's API."""

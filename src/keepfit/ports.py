@@ -8,14 +8,17 @@ Every method that changes something finds what it did before it does it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from keepfit.data_records import KeptData, Manifest
 from keepfit.live_ports import Audit, Documents, PredictionLog, Shelf, Spans
 from keepfit.records import (
     Alert,
+    Announcement,
     Batch,
     BatchState,
     CandidateScore,
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
     from keepfit.settings import Column
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 class Clock(Protocol):
     """Tells the time, so that tests and simulations can set it."""
@@ -59,6 +65,7 @@ class Arrival:
     name: str  # path below the folder, with forward slashes
     size: int  # bytes
     settled: bool  # False: still being written (temporary suffix, or changed within the settle time)
+    mark: str | None = None  # another one whenever the file is written anew; None where the place tells nothing of the kind
 
 
 class Inbox(Protocol):
@@ -100,9 +107,35 @@ class Originals(Protocol):
         """
         ...
 
+    def add(self, name: str, content: bytes, at: datetime | None = None) -> None:
+        """Put a file into the inbox, whole, in place of what goes by that name there. `at` is when it is from: one that is old
+        enough is not waited for. Raises `Unavailable`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Something that keepfit has put away, as housekeeping sees it."""
+
+    name: str
+    size: int  # bytes
+    at: datetime  # when it was written last, UTC
+
+
+class Pile(Protocol):
+    """Things of one kind that grow in number, each under a name."""
+
+    def kept(self) -> Sequence[Kept]:
+        """Everything there is. Raises `Unavailable`."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove one, or find it gone. Raises `Unavailable`."""
+        ...
+
 
 class Store(Protocol):
-    """Frames that keepfit made itself, kept for good under a name."""
+    """Frames that keepfit made itself, kept under a name until housekeeping removes them."""
 
     def save(self, name: str, frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
         """Write both atomically; a name that is already there is left as it is."""
@@ -114,6 +147,46 @@ class Store(Protocol):
 
     def load(self, names: Iterable[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The frames under these names, one below the other. Raises `DataError` for a missing one."""
+        ...
+
+    def kept(self) -> Sequence[Kept]:
+        """Everything there is, with its facts' bytes. Raises `Unavailable`."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove the frame and its facts, or find them gone. Raises `Unavailable`."""
+        ...
+
+
+class Frames(Protocol):
+    """The bytes behind what the store keeps."""
+
+    def fetch(self, name: str, to: Path) -> None:
+        """Write the Parquet file of a frame to a local file, as it is. Raises `DataError` when it is gone, `Unavailable`."""
+        ...
+
+
+class Versions(Protocol):
+    """The data of every cycle that trains, so that their bytes can be brought back."""
+
+    def keep(self, manifest: Manifest, made: Mapping[str, bytes]) -> KeptData:
+        """Keep these files, or find them kept. `made` holds, by path, the bytes of those that lie nowhere yet.
+
+        Raises `ConfigError`, `MissingExtra`, `Unavailable` where they cannot be kept at all.
+        """
+        ...
+
+    def bring(self, manifest: Manifest, to: Path, version: str | None = None) -> Mapping[str, str]:
+        """Write the files below the folder `to`, each only if it has the bytes that the manifest says; returns for each path that
+        could not be brought why. `version` is the model version whose reference is among them. Raises `Unavailable`."""
+        ...
+
+    def kept(self) -> Sequence[Kept]:
+        """What was put away for cycles, under their ids, as housekeeping sees it; nothing where nothing is put away."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Forget a cycle's data, or find them forgotten. Raises `Unavailable`."""
         ...
 
 
@@ -292,6 +365,39 @@ class ProjectCode(Protocol):
         ...
 
 
+# ---------------------------------------------------------------------------------------------------------- heavy work
+
+
+class Workers(Protocol):
+    """Those who do heavy work, as long as their engine is entered."""
+
+    def each(self, work: Callable[[T], R], items: Iterable[T], *, alone: bool = False) -> Iterator[R]:
+        """What `work` makes of each item, in the items' order.
+
+        `work` goes to a worker once, so what is large belongs into it; items go one by one. With `alone` no two of them run beside
+        each other in one process. What the work raises is raised here. Raises `Unavailable` when the workers have gone, or end
+        again and again; `ConfigError` for work that cannot be sent, and for workers with other libraries.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Where heavy work is done: in threads of this machine, or by the workers of a cluster."""
+
+    @property
+    def address(self) -> str:
+        """'local', or the cluster's URL without secrets."""
+        ...
+
+    def entered(self) -> AbstractContextManager[Workers]:
+        """Connect for as long as there is work. Raises `Unavailable`, `ConfigError`, `MissingExtra`."""
+        ...
+
+    def check(self) -> str:
+        """Have the workers do something small; says what is there. Raises as `entered` and `Workers.each` do."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------------------------ registry
 
 
@@ -348,12 +454,68 @@ class References(Protocol):
         """The reference rows; None when the version has none. Raises `NotFound`, `Unavailable`."""
         ...
 
+    def fetch(self, version: str, path: str, folder: Path) -> bool:
+        """Copy a file or folder that was stored with the version to the same path below `folder`; returns False when it has none
+        of that path. Raises `NotFound`, `Unavailable`."""
+        ...
+
 
 class Tracker(Protocol):
     """Keeps runs for people to look at."""
 
     def record(self, run: str, cycle: str, parameters: Mapping[str, str], metrics: Mapping[str, float]) -> str:
         """Log one run of this name for this cycle, or find it; returns its id."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldVersion:
+    """A version of the project's model, as housekeeping sees it."""
+
+    name: str  # registered model
+    version: str
+    run: str  # that made it, empty where none is known
+    cycle: str | None  # that made it; None: made elsewhere
+    at: datetime  # when it was registered, UTC
+    aliases: tuple[str, ...] = ()  # that point to it, anybody's
+    prepared: str | None = None  # fingerprint of how its rows were prepared
+    code: str | None = None  # fingerprint of the project's code
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldRun:
+    """A run of keepfit's, as housekeeping sees it."""
+
+    id: str
+    name: str
+    cycle: str
+    at: datetime  # when it began, UTC
+    users: tuple[str, ...] = ()  # the model versions, of whatever name, that were made from it, as name/version
+
+
+class Attic(Protocol):
+    """What training and monitoring have left in the registry and beside it. What is removed is gone for good, files and all; what
+    is gone already is fine."""
+
+    def versions(self) -> Sequence[OldVersion]:
+        """Every version of the project's model. Raises `Unavailable`."""
+        ...
+
+    def runs(self) -> Sequence[OldRun]:
+        """Every run of the project's experiment that names a cycle, those that were left half removed included. Raises
+        `Unavailable`."""
+        ...
+
+    def size(self, run: str) -> int:
+        """Bytes of the files of a run and of the models logged in it. Raises `Unavailable`."""
+        ...
+
+    def remove_version(self, version: str) -> None:
+        """Remove its entry in the registry; its run stays. Raises `Conflict` when an alias points to it by now, `Unavailable`."""
+        ...
+
+    def remove_run(self, run: str) -> None:
+        """Remove a run with its models and files. Raises `Conflict` when a version was made from it by now, `Unavailable`."""
         ...
 
 
@@ -384,10 +546,21 @@ class Notifier(Protocol):
 
 
 class Releaser(Protocol):
-    """Tells the world that there is a new champion."""
+    """Starts what delivers a new champion: a pipeline that builds and rolls out. What is to be started goes through the ledger's
+    outbox and may come twice; then it comes with the same version."""
 
-    def release(self, promotion: Promotion, cycle: str) -> str:
-        """Returns what was done, in words."""
+    @property
+    def receivers(self) -> Sequence[str]:
+        """What is started, each by a name without secrets that stays the same; empty when nothing is set up."""
+        ...
+
+    def release(self, announcement: Announcement, receiver: str) -> None:
+        """Start one of them. Raises `Unavailable` when it was not reached, `TooSoon` when it asks for patience, `ConfigError` for
+        what a person must mend."""
+        ...
+
+    def check(self) -> None:
+        """Raises `ConfigError` naming what is missing. Nothing is started."""
         ...
 
 
@@ -442,6 +615,10 @@ class Cycles(Protocol):
         self, project: str, *, since: datetime | None = None, champion: str | None = None, trained_on: str | None = None
     ) -> Sequence[Training]:
         """The cycles that trained, newest first, narrowed by what is given."""
+        ...
+
+    def ids(self, project: str) -> Sequence[str]:
+        """The ids of all cycles, newest first."""
         ...
 
 
@@ -510,6 +687,10 @@ class Outbox(Protocol):
         """The latest, newest first, narrowed by what is given."""
         ...
 
+    def forget(self, project: str, settled: Iterable[Delivery]) -> int:
+        """Remove these, as far as they are there and not pending; returns how many went."""
+        ...
+
 
 class Ledger(Protocol):
     """The database of leases, cycles, batches, promotions and alerts."""
@@ -554,10 +735,19 @@ class Ports(Protocol):
     def store(self) -> Store: ...
 
     @property
+    def frames(self) -> Frames: ...
+
+    @property
+    def versions(self) -> Versions: ...
+
+    @property
     def checker(self) -> Checker: ...
 
     @property
     def code(self) -> ProjectCode: ...
+
+    @property
+    def engine(self) -> Engine: ...
 
     @property
     def trainer(self) -> Trainer: ...
@@ -591,6 +781,14 @@ class Ports(Protocol):
 
     @property
     def shelf(self) -> Shelf: ...
+
+    @property
+    def attic(self) -> Attic: ...
+
+    @property
+    def check_results(self) -> Pile:
+        """What the checker has left for people to look at."""
+        ...
 
     @property
     def ledger(self) -> Ledger: ...

@@ -214,6 +214,25 @@ def load_rows(batches: Iterable[Batch], code: ProjectCode, ports: Ports, config:
     return rows.to_pandas()
 
 
+def kept_rows(batch: Batch, wanted: str, ports: Ports, config: Config) -> tuple[pl.DataFrame, pl.Series | None]:
+    """A batch's prepared rows as they are kept under a fingerprint, and what `data.id` is of each.
+
+    Ids are not kept: the rows are prepared once more to know them. None where there is no such column, and where code, file and
+    settings of then do not come to the same rows again.
+    """
+    rows = ports.store.load([f"rows-{batch.id}-{wanted}"])
+    name, way = config.data.id, _way(wanted, ports, config)
+    if name is None or way is None:
+        return rows, None
+    with_id = way.config.model_copy(update={"data": way.config.data.model_copy(update={"keep": (*way.config.data.keep, name)})})
+    held_out = ports.store.load([split_name(batch)])["holdout"]
+    try:
+        again = _prepare(read_typed(batch, way.columns, ports, way.config), held_out, batch, way.columns, way.code, with_id)
+        return rows, again[KEPT + name] if again.select(rows.columns).equals(rows) else None
+    except (DataError, UserCodeError, ConfigError, pl.exceptions.PolarsError):
+        return rows, None
+
+
 def keep_settings(columns: Mapping[str, Column], ports: Ports, config: Config) -> None:
     """Keep what decides how rows are prepared now, so that today's models can be judged on their own features later."""
     settings = config.model_dump(mode="json", by_alias=True, include={"project": True, "data": True, "promote": {"slices"}})

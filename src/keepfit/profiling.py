@@ -8,15 +8,16 @@ without a zone are taken to be in UTC too. Durations and times of the day count 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from keepfit.contract import FALSE_WORDS, FEW_VALUES, NULL_WORDS, TRUE_WORDS, conform, infer
+from keepfit.ports import Workers
 from keepfit.settings import Column
 from keepfit.stats.profile import (
     BINS,
@@ -33,6 +34,7 @@ from keepfit.stats.profile import (
     number_profile,
     only_finite,
 )
+from keepfit.threads import Threads, each
 
 WIDE = 500  # columns above which each gets a quarter of the bins
 SMALL = 2_000_000  # cells below which threads cost more than they save
@@ -42,9 +44,6 @@ AT_ONCE = 50_000  # different names that are hashed at a time
 MAYBE_NOT_NAMES = frozenset({"true", "false", "t", "f", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
 LOOKED_AT = 1_000  # unreadable cells of a frame among which examples are looked for
 EXACT = 2**53  # whole numbers up to this are exact in floating point
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def profile(
@@ -71,15 +70,15 @@ def profile(
 
 
 def profile_pieces(
-    pieces: Iterable[Callable[[], Iterable[pl.DataFrame]]], like: TableProfile, *, workers: int | None = None
+    pieces: Iterable[Callable[[], Iterable[pl.DataFrame]]], like: TableProfile, *, workers: Workers | None = None
 ) -> TableProfile:
     """The profile of a table that comes in pieces, each of which yields frames when it is called, where the work is done.
 
-    Memory is bounded by a frame for each worker. On a cluster (`joblib.parallel_config(backend="dask")`) the pieces travel, not
-    the frames.
+    Memory is bounded by a frame for each worker, `workers` being those of an engine; threads without. To a cluster the pieces
+    travel, not the frames.
     """
     empty = profile(pl.DataFrame(), like=like)
-    return reduce(merge, each(_Frames(like), pieces, workers), empty)
+    return reduce(merge, (workers or Threads(None)).each(_Frames(like), pieces), empty)
 
 
 @dataclass(frozen=True)
@@ -91,15 +90,6 @@ class _Frames:
     def __call__(self, piece: Callable[[], Iterable[pl.DataFrame]]) -> TableProfile:
         made = (profile(frame, like=self.like, workers=1) for frame in piece())
         return reduce(merge, made, profile(pl.DataFrame(), like=self.like))
-
-
-def each(work: Callable[[T], R], items: Iterable[T], workers: int | None) -> Iterator[R]:
-    """The results in order, as they are made; threads, unless a surrounding `joblib.parallel_config` knows better."""
-    if workers == 1:
-        return map(work, items)
-    from joblib import Parallel, delayed
-
-    return iter(Parallel(n_jobs=workers, prefer="threads", return_as="generator")(delayed(work)(item) for item in items))
 
 
 # ------------------------------------------------------------------------------------------------------------- columns

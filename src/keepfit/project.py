@@ -14,12 +14,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepfit import config as settings
+from keepfit.addresses import is_remote
 from keepfit.clock import SystemClock
 from keepfit.config import Config
 from keepfit.courier import PENDING, Courier, deliver, try_out
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
     from keepfit.live import Live
     from keepfit.live.exporting import Exported
     from keepfit.live.labels import Feedback
+    from keepfit.reporting.status import DriftStatus
+    from keepfit.verbs.checkout import CheckedOut
+    from keepfit.verbs.cleaning import Cleaned
+    from keepfit.verbs.model_export import ExportedModel
+    from keepfit.verbs.prepared_export import PreparedExport
+    from keepfit.verbs.reproduction import Reproduction
+    from keepfit.verbs.simulation import Made
     from keepfit.verbs.traffic import Pace, Traffic
 
 
@@ -78,6 +86,7 @@ class Project:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lease, and finish first what a killed runner had begun to promote."""
+        self._check_registry()
         with held(self.ports.ledger.leases, self.config) as lease:
             self.ports.held = lease
             self._sweep()
@@ -90,6 +99,7 @@ class Project:
     @contextlib.contextmanager
     def _moving(self) -> Iterator[None]:
         """Hold the lease under which the alias is moved, beside whoever runs a cycle."""
+        self._check_registry()
         with held_for_move(self.ports.ledger.leases, self.config, MOMENT) as lease:
             self.ports.held = lease
             try:
@@ -97,6 +107,14 @@ class Project:
                 yield
             finally:
                 self.ports.held = None
+
+    def _check_registry(self) -> None:
+        """Who answers with one version from a folder has no say about the others. Raises `ConfigError`."""
+        if self.config.serve.model:
+            raise ConfigError(
+                f"[serve] model = {self.config.serve.model!r} is the version that answers here, whatever is promoted: run, promote "
+                "and roll back where the registry is, without that setting."
+            )
 
     def _settle(self) -> None:
         if self.ports.ledger.journal.unsettled(self.config.project.name):
@@ -126,6 +144,7 @@ class Project:
         resume: bool = False,
         dry_run: bool = False,
         watch: Watcher = lambda stage, cycle: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Cycle:
         """Run one cycle, or go on with the one that was interrupted.
 
@@ -137,8 +156,9 @@ class Project:
             resume: only go on with an interrupted cycle; `NotFound` when there is none.
             dry_run: decide and change nothing.
             watch: is told the name of each stage as it begins, and "" at the end.
+            stop: is asked after each stage; True leaves it at that, and the next run goes on from there.
 
-        Returns the cycle; its `outcome` is None when `until` stopped it before its end.
+        Returns the cycle; its `outcome` is None when `until` or `stop` stopped it before its end.
         """
         if until is not None and until not in NAMES:
             raise ConfigError(f"There is no stage {until!r}: the stages are {', '.join(NAMES)}.")
@@ -167,6 +187,7 @@ class Project:
                 only_resume=resume,
                 only=only,
                 watch=watch,
+                stop=stop,
                 told=courier.start,
                 noted=noted,
                 waiting=waiting,
@@ -206,7 +227,8 @@ class Project:
         for left in (self._state / SCRATCH).glob("*.*"):
             if not is_running(left.suffix[1:]):
                 shutil.rmtree(left, ignore_errors=True)
-        for left in (self._state / "prepared").glob(".*.tmp"):
+        prepared = self.config.data.prepared
+        for left in () if is_remote(prepared) else self.config.path(prepared).glob(".*.tmp"):
             if not is_running(left.suffixes[-2][1:] if len(left.suffixes) > 1 else ""):
                 left.unlink(missing_ok=True)
 
@@ -277,6 +299,13 @@ class Project:
 
         with contextlib.closing(self._for_rehearsal()) as ports:
             return look(ports, self.config, check_now=check_now, limit=limit)
+
+    def drift_status(self, *, cycle: str | None = None, max_age: str | None = None) -> DriftStatus:
+        """What drift_status.json says, as any other program would read it. Raises `DataError` where it is missing, broken, not of
+        this cycle, or older than `max_age` (such as "26h")."""
+        from keepfit.verbs.looking import read_report
+
+        return read_report(cycle, max_age, self.ports, self.config)
 
     def register(self, model: str | Path, *, trust_pickle: bool = False) -> Cycle:
         """Make a model from elsewhere a version with baseline metrics; the champion, when there is none yet.
@@ -380,6 +409,49 @@ class Project:
         place = self.config.path(DEFAULT) if out is None else Path(out)
         return export(place, since, until, labelled, self.ports, self.config)
 
+    def export_prepared(
+        self, cycle: str | None = None, out: str | Path | None = None, *, below: str | Path | None = None
+    ) -> PreparedExport:
+        """Write the prepared rows of a cycle's own files, without an id the latest cycle's, for other tools: all into `out`, or
+        each day's into a folder `below` one (prepared_data without either). Both are folders of the project, or URLs."""
+        from keepfit.verbs.prepared_export import export_prepared
+
+        whole, daily = (None if each is None else str(each) for each in (out, below))
+        return export_prepared(self.cycle(cycle), whole, daily, self.ports, self.config)
+
+    def checkout_data(
+        self, cycle: str | None = None, out: str | Path | None = None, *, version: str | None = None
+    ) -> CheckedOut:
+        """Bring back the data that a cycle, or the model version named instead, was trained on: raw files, prepared rows and
+        reference, byte for byte, into `out`, data-versions/CYCLE in the project's folder where none is named.
+
+        What could not be brought is named in the result. Raises `NotFound`; `DataError` where other files are in the way, before
+        anything is written.
+        """
+        from keepfit.verbs.checkout import checkout, trained_version
+
+        if (cycle is None) == (version is None):
+            raise ConfigError("Expected either a cycle or a version.")
+        place = None if out is None else Path(out)
+        if version is not None:
+            return checkout(version, None, place, self.ports, self.config)
+        found = self.cycle(cycle)
+        return checkout(trained_version(found), found.id, place, self.ports, self.config)
+
+    def reproduce(self, cycle: str) -> Reproduction:
+        """Train a cycle's model again from the data, settings and code that were kept, in a scratch folder, and compare the two.
+        Nothing of the project changes. Raises `NotFound` for a cycle that trained nothing or kept too little."""
+        from keepfit.verbs.reproduction import reproduce
+
+        return reproduce(self.cycle(cycle), lambda config: OpenedPorts(config, self.ports.clock, {}), self.ports, self.config)
+
+    def export_model(self, version: str | None = None, out: str | Path = "model") -> ExportedModel:
+        """Write a version, the champion without one, with all that a server needs into a folder: for [serve] model, in an image.
+        Raises `NotFound`, `ModelRefused`, and `ConfigError` for a folder that holds something else."""
+        from keepfit.verbs.model_export import export_model
+
+        return export_model(version, Path(out), self.ports, self.config)
+
     @cached_property
     def live(self) -> Live:
         """The models in service: performance, drift, comparison, routing and probation."""
@@ -392,11 +464,13 @@ class Project:
         with self._telling(), self._moving():
             yield
 
-    def simulate(self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None) -> list[str]:
-        """Write made-up days into the inbox by the project's own generator; returns the files' names."""
+    def simulate(
+        self, start: str | None = None, days: int = 1, options: Mapping[str, Any] | None = None, *, once: bool = False
+    ) -> list[Made]:
+        """Write made-up days into the inbox by the project's own generator, with `once` those alone that never came before."""
         from keepfit.verbs.simulation import simulate
 
-        return simulate(start, days, options or {}, self.ports.generator, self.config)
+        return simulate(start, days, options or {}, self.ports, self.config, once=once)
 
     def send_traffic(
         self,
@@ -412,6 +486,25 @@ class Project:
 
         key = os.environ.get("KEEPFIT_API_KEY")
         return send(url, start, days, options or {}, pace or Pace(), key, self.ports.generator, self.config, tell)
+
+    def clean(self, older: str | timedelta | None = None, keep: int | None = None, *, dry_run: bool = False) -> Cleaned:
+        """Remove model versions, runs, reports and the like that are old and that nothing needs.
+
+        Args:
+            older: only what is older than this, such as "90d"; [clean] older where it is not given.
+            keep: never the latest this many of a kind; [clean] keep where it is not given.
+            dry_run: only say what would go.
+
+        Raises `ConfigError` for limits that cannot be, `LeaseHeld` while a cycle runs, `Unavailable`.
+        """
+        from keepfit.verbs.cleaning import clean, limits
+
+        within = limits(older, keep, self.config)
+        if dry_run:
+            with contextlib.closing(self._for_rehearsal()) as ports:
+                return clean(within, ports, self.config, dry_run=True)
+        with self._alone():
+            return clean(within, self.ports, self.config, dry_run=False)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
         """Check that everything a cycle needs is there: (what, whether it is well, in words)."""

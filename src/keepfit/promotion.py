@@ -11,9 +11,9 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 
-from keepfit.alerting import moved
+from keepfit.alerting import Known, moved
 from keepfit.config import Config
-from keepfit.courier import tell
+from keepfit.courier import announce, tell
 from keepfit.errors import AliasMoved, LeaseLost, ModelRefused, NotFound
 from keepfit.lease import LONGEST_MOVE, held_for_move
 from keepfit.ports import Ports, moves_of
@@ -58,12 +58,20 @@ def _move(id: str, promotion: Promotion, ports: Ports, config: Config) -> Promot
         raise
     cycle = id if ports.ledger.cycles.load(project, id) else None  # none for a move by a person
     tell([moved(wanted, id, cycle, project, ports.clock.now())], ports, config)
+    if cycle is None:
+        announce(id, wanted, _known(wanted.to_version, ports), ports, config)  # what a cycle promotes, its stage `release` does
     try:
         journal.settle(project, id, "done", ports.lease)
     except LeaseLost:
         _give_back(wanted, ports, config)
         raise
     return wanted
+
+
+def _known(version: str, ports: Ports) -> Known:
+    """What a version that the alias points to was accepted with."""
+    champion = ports.registry.champion()
+    return (champion.metric, champion.reference) if champion is not None and champion.version == version else (None, None)
 
 
 def settle(ports: Ports, config: Config) -> None:
@@ -89,7 +97,9 @@ def notice_hand(champion: ModelVersion | None, cycle: str, ports: Ports, config:
         kind="by_hand",
     )
     # Written as done at once: a move that was only seen must never be carried out by whoever settles the journal.
-    ports.ledger.journal.note(config.project.name, f"{cycle}-hand-{champion.version}", moved, ports.lease)
+    id = f"{cycle}-hand-{champion.version}"
+    ports.ledger.journal.note(config.project.name, id, moved, ports.lease)
+    announce(id, moved, (champion.metric, champion.reference), ports, config)
 
 
 def withdrawn(champion: ModelVersion | None, ports: Ports, config: Config) -> str:

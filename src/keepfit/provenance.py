@@ -12,7 +12,7 @@ import keepfit
 from keepfit.config import Config
 from keepfit.records import Provenance
 
-LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "polars", "mlflow", "skops")
+LIBRARIES = ("scikit-learn", "numpy", "scipy", "pandas", "polars", "pyarrow", "joblib", "mlflow", "skops", "lightgbm")
 
 
 def provenance(config: Config, code: str) -> Provenance:
@@ -25,6 +25,7 @@ def provenance(config: Config, code: str) -> Provenance:
         code=code,
         commit=_commit(config.root),
         seed=config.train.seed,
+        platform=" ".join(part for part in (platform.system(), platform.machine(), "".join(platform.libc_ver())) if part),
     )
 
 

@@ -62,6 +62,7 @@ class Event(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
     RECOVERED = "recovered"  # what an earlier alert told of is over
+    RELEASE = "release"  # for pipelines, not for people: there is a new champion to deliver
 
 
 class Place(StrEnum):
@@ -420,6 +421,20 @@ class Provenance:
     code: str  # sha256 of the project's Python files
     commit: str | None  # git commit of the project, "+changes" when the tree was not clean
     seed: int
+    platform: str = ""  # system, processor and C library
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataVersion:
+    """Which data a cycle trained on, and how they are kept. `keepfit data checkout` brings them back."""
+
+    id: str  # sha256 of the files' paths and hashes: equal for equal data
+    kept_by: str  # manifest, dvc
+    files: int
+    bytes: int
+    missing: tuple[str, ...] = ()  # paths of what was gone when the cycle trained
+    folders: dict[str, str] = field(default_factory=dict)  # raw, processed, reference -> DVC's md5; empty without DVC
+    commit: str | None = None  # git commit that has DVC's pointers; None: none has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,6 +458,7 @@ class Cycle:
     performance: PerformanceReport | None = None
     drift: DriftReport | None = None
     decision: Decision | None = None
+    data: DataVersion | None = None  # what the candidate was trained on
     candidate: Candidate | None = None
     verdict: Verdict | None = None
     promotion: Promotion | None = None
@@ -507,6 +523,17 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """That a version has become the champion, for whatever delivers it."""
+
+    move: str  # id of the journal's row
+    version: str
+    source: str  # promotion, promotion_by_hand, rollback, probation, registration, moved_by_hand
+    metric: str | None = None
+    value: float | None = None  # of the metric, on the rows that the version was accepted on; None: not known
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alert:
     """Something to tell people, as it leaves through the ledger's outbox."""
 
@@ -519,6 +546,7 @@ class Alert:
     at: datetime  # when it happened, UTC
     cycle: str | None = None  # the cycle it happened in
     subject: str = ""  # what a recovery refers to: alerts of one event and subject belong together
+    announcement: Announcement | None = None  # of the event `release`, and of no other
 
 
 @dataclass(frozen=True, kw_only=True)

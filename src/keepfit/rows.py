@@ -134,7 +134,7 @@ def rows_aside(batch: Batch, height: int, ports: Ports) -> pl.Series | None:
 
     They are for good, as the side of every row is: whatever reads the batch later, under whichever settings, leaves out the
     same."""
-    name = _aside_name(batch)
+    name = aside_name(batch)
     if ports.store.facts(name) is None:
         return None
     positions = ports.store.load([name])["row"]
@@ -144,7 +144,7 @@ def rows_aside(batch: Batch, height: int, ports: Ports) -> pl.Series | None:
 def set_rows_aside(batch: Batch, rows: pl.Series, reasons: pl.Series, typed: TypedRows, ports: Ports) -> None:
     """Keep which `rows` (Boolean) of a batch are left out from now on, and write them with their `reasons` into the quarantine;
     or find both done."""
-    name = _aside_name(batch)
+    name = aside_name(batch)
     found = pl.DataFrame({"row": rows.arg_true().cast(pl.Int64), "reason": reasons.filter(rows)})
     ports.store.save(name, found, {"batch": batch.id, "rows": found.height, "of": len(rows)})
     kept = ports.store.load([name])  # what was kept first holds, also where the settings have changed since
@@ -153,7 +153,8 @@ def set_rows_aside(batch: Batch, rows: pl.Series, reasons: pl.Series, typed: Typ
     ports.inbox.set_aside(batch, pl.DataFrame([*own, *cells]))
 
 
-def _aside_name(batch: Batch) -> str:
+def aside_name(batch: Batch) -> str:
+    """The name under which the store keeps which rows of a batch are left out."""
     return f"aside-{batch.id}"
 
 

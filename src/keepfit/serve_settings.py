@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from keepfit.settings import Duration, Section, Share
+from keepfit.settings import Address, Duration, Section, Share
 
 
 class LogSettings(Section):
-    url: str = ".keepfit/log"
+    url: Address = ".keepfit/log"
     """Folder or URL (s3://bucket/prefix) of the prediction log's segments; replicas share it."""
     spool: str = ".keepfit/spool"
     """Folder on a local disk in which each worker writes down its answers before they leave."""
@@ -103,6 +103,8 @@ class Serve(Section):
     """How long requests under way may take to finish when the server is asked to stop."""
     poll: Duration = timedelta(seconds=0.2)
     """How often the registry's alias is looked at."""
+    model: str = ""
+    """Folder of the one version that answers, as `keepfit data model` writes it; without one the champion of the registry answers."""
     top_features: int = Field(default=5, ge=0, le=50)
     """Most features that an answer names as having contributed to it; 0: none."""
     window: Duration = timedelta(days=7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,7 +15,9 @@ from pydantic import (
     PlainSerializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from keepfit.addresses import HoldsSecretError, checked, is_remote, lies_in, scheme
 from keepfit.records import Event, Severity
 
 
@@ -44,6 +45,16 @@ def _shorter(value: timedelta) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str), PlainSerializer(_shorter, return_type=str)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Function = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+def _address(value: str) -> str:
+    try:
+        return checked(value)
+    except HoldsSecretError as error:
+        raise PydanticCustomError("secret", "{told}", {"told": str(error)}) from None
+
+
+Address = Annotated[str, AfterValidator(_address)]  # a folder here, or a URL; without secrets
 
 
 class Section(BaseModel):
@@ -133,23 +144,23 @@ class Holdout(Section):
 
 
 class Dvc(Section):
-    remote: str = ""
+    remote: Address = ""
     """Folder or URL (s3://bucket/prefix) of DVC's remote; where it is empty, the one that the repository has by default."""
     push: bool = True
     """Whether each cycle's data are pushed to it."""
 
 
 class Data(Section):
-    inbox: str = "data/inbox"
+    inbox: Address = "data/inbox"
     """Folder or URL (s3://bucket/prefix) where new data files arrive."""
-    archive: str = "data/archive"
+    archive: Address = "data/archive"
     """Folder or URL of the files that a promoted model has been trained on."""
-    quarantine: str = "data/quarantine"
+    quarantine: Address = "data/quarantine"
     """Folder or URL of the files that failed validation, each with its reason beside it."""
-    prepared: str = ".keepfit/prepared"
+    prepared: Address = ".keepfit/prepared"
     """Folder or URL of the batches' features as keepfit prepared them."""
     versioning: Literal["manifest", "dvc"] = "manifest"
-    """How the data of every cycle are kept findable: a manifest of hashes beside the archive, or DVC as well."""
+    """How the data of every cycle that trains are kept findable: by a manifest of hashes with its version, or by DVC as well."""
     dvc: Dvc = Dvc()
     """Where DVC keeps them."""
     target: str = Field(min_length=1)
@@ -190,11 +201,11 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _apart(self) -> Data:
-        folders = {name: PurePath(getattr(self, name)) for name in ("inbox", "archive", "quarantine")}
-        for name, folder in folders.items():
-            inside = [other for other, path in folders.items() if other != name and path.is_relative_to(folder)]
+        folders = {name: getattr(self, name) for name in ("inbox", "archive", "quarantine", "prepared")}
+        for name in ("inbox", "archive", "quarantine"):
+            inside = [other for other, address in folders.items() if other != name and lies_in(address, folders[name])]
             if inside:
-                raise ValueError(f"{inside[0]} lies in {name}: expected three folders of which none contains another")
+                raise ValueError(f"{inside[0]} lies in {name}: expected folders of which none contains another")
         return self
 
 
@@ -426,11 +437,14 @@ NumberMetric = Literal[
 ]
 
 
+_WITH_MODELS = ("s3", "gs", "abfss", "wasbs", "hdfs")  # schemes of stores that MLflow writes to
+
+
 class Tracking(Section):
     url: str = "sqlite:///.keepfit/mlflow.db"
     """MLflow tracking and registry: a database or a server."""
-    artifacts: str = ".keepfit/artifacts"
-    """Folder of the models and reports while url is a database; a server keeps its own."""
+    artifacts: Address = ".keepfit/artifacts"
+    """Folder or URL (s3://bucket/prefix) of the models and reports while url is a database; a server keeps its own."""
     experiment: str = ""
     """Experiment; the project's name where it is empty."""
     model: str = ""
@@ -443,6 +457,13 @@ class Tracking(Section):
     """Metrics that are logged with a version's verdict beside train.metric, for people to look at; they decide nothing."""
     trusted_types: tuple[str, ...] = ()
     """Classes, by full name, that a stored model may hold beside the reviewed ones of scikit-learn."""
+
+    @model_validator(mode="after")
+    def _known_to_mlflow(self) -> Tracking:
+        if is_remote(self.artifacts) and scheme(self.artifacts) not in _WITH_MODELS:
+            expected = ", ".join(f"{name}://" for name in _WITH_MODELS)
+            raise ValueError(f"artifacts lie where MLflow itself can write: expected a path, or one of {expected}")
+        return self
 
 
 def known_time_zone(name: str) -> str:
@@ -457,7 +478,7 @@ def known_time_zone(name: str) -> str:
 
 
 class Alerts(Section):
-    events: tuple[Event, ...] = tuple(Event)
+    events: tuple[Event, ...] = tuple(event for event in Event if event is not Event.RELEASE)
     """What people are told of."""
     min_severity: Severity = Severity.INFO
     """The least severity that is sent: info, warning or critical."""
@@ -495,6 +516,8 @@ class Engine(Section):
     'spark://HOST:PORT' (or 'spark://local[2]')."""
     workers: int = -1
     """Parallel workers of joblib; -1: one for each core, of this machine or of the cluster."""
+    patience: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    """How long a cluster may take to answer, or be without any worker, before a run gives up for now."""
 
 
 class Simulate(Section):

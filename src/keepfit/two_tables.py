@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keepfit.errors import ConfigError, DataError
+from keepfit.ports import Engine, Workers
 from keepfit.records import DriftReport
+from keepfit.threads import Threads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,21 +31,23 @@ class Comparison:
 
 
 def compare_tables(
-    reference: str, current: str, rules: Rules, *, columns: Sequence[str] | None = None, workers: int | None = None
+    reference: str, current: str, rules: Rules, *, columns: Sequence[str] | None = None, engine: Engine | None = None
 ) -> Comparison:
-    """Hold the table at `current` against that at `reference`: paths, globs or URLs of CSV, Parquet or JSON Lines.
+    """Hold the table at `current` against that at `reference`: paths, folders, globs or URLs of CSV, Parquet or JSON Lines.
 
     `columns` are those to look at, all without it. Memory is bounded whatever the size of the files; a table larger than some
-    megabytes is laid out by rows from all over its files and then read once. Raises `NotFound`, `ConfigError`, `MissingExtra`,
-    `Unavailable`, and `DataError` for a table that cannot be read, has no rows, or shares no column with the other.
+    megabytes is laid out by rows from all over its files and then read once. The workers of `engine` read the files themselves.
+    Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`, and `DataError` for a table that cannot be read, has no rows, or
+    shares no column with the other.
     """
     from keepfit.adapters.table_files import TableFiles
     from keepfit.stats.drift import drift_of
 
     before, after = TableFiles.at(reference, columns), TableFiles.at(current, columns)
-    known = _checked(reference, profile_of(before, workers=workers), columns)
-    _all_known(rules.columns, known, "--column")
-    new = _checked(current, profile_of(after, like=known, workers=workers), None)
+    with (engine or Threads(None)).entered() as workers:
+        known = _checked(reference, profile_of(before, workers), columns)
+        _all_known(rules.columns, known, "--column")
+        new = _checked(current, profile_of(after, workers, like=known), None)
     if not set(known.columns) & set(new.columns):
         raise DataError(
             f"The two have no column in common: {reference} has {_few(known.columns)}; {current} has {_few(new.columns)}."
@@ -62,18 +66,17 @@ def compare_tables(
     return Comparison(report=report, reference=known, current=new, reference_files=files[0], current_files=files[1])
 
 
-def profile_of(table: TableFiles, *, like: TableProfile | None = None, workers: int | None = None) -> TableProfile:
+def profile_of(table: TableFiles, workers: Workers, *, like: TableProfile | None = None) -> TableProfile:
     """The profile of a table in files, with the layout of `like` or, as a reference, with its own."""
     from keepfit.profiling import profile, profile_pieces
 
-    if like is not None:
-        return profile_pieces(table.pieces(), like, workers=workers)
-    frames, complete = table.glance()
-    layout = profile(_stacked(frames), workers=workers)
-    if complete and len(frames) == 1:
-        return layout
-    del frames
-    return profile_pieces(table.pieces(), layout, workers=workers)
+    if like is None:
+        frames, complete = table.glance(workers.each)
+        like = profile(_stacked(frames), workers=-1)
+        if complete and len(frames) == 1:
+            return like
+        del frames
+    return profile_pieces(table.pieces(workers.each), like, workers=workers)
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keepfit.records import ModelVersion
+
+if TYPE_CHECKING:
+    import polars as pl
 
 REFERENCE_PATH = "reference/reference.parquet"  # artifact with the rows that stand for what the model was trained on
 PROFILE_PATH = "reference/profile.json"  # artifact with their profile
 INPUTS_PATH = "serving/inputs.json"  # artifact that says what to ask the model with; see `keepfit.inputs`
 CODE_PATH = "code"  # folder of artifacts with the project's Python files
+MANIFEST_PATH = "data/manifest.json"  # artifact that names the data, file by file; see `keepfit.data_records`
+SETTINGS_PATH = "settings/settings.json"  # artifact with the effective settings and the column contract, without secrets
 
 
 class Tag(StrEnum):
@@ -63,6 +70,13 @@ def hash_of_served(folder: Path) -> str:
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files if file.is_file()):
         digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def reference_bytes(rows: pl.DataFrame) -> bytes:
+    """The file at REFERENCE_PATH: the same bytes for the same rows, so that it is known by its hash before it is written."""
+    file = io.BytesIO()  # not a file on disk: polars does not say that a disk is full
+    rows.write_parquet(file)
+    return file.getvalue()
 
 
 def _number(text: str | None) -> float | None:

@@ -6,6 +6,7 @@ instant as far as the layer sees:
     ports    calls of keepfit's ports that change something
     mlflow   calls of MLflow's client that change something, within one call of a port
     files    files opened for writing, renamed and removed, and folders made
+    objects  what is written, copied and removed in object storage, within one call of a port
     commits  transactions about to be committed, in the ledger and in MLflow's database
     schema   statements that make or change a table, in either
 """
@@ -23,14 +24,15 @@ from typing import Any
 
 CHANGES = {  # port -> methods that change something; `leases.renew` is left out, its time is nobody's to tell
     "inbox": {"move"},
-    "store": {"save"},
+    "store": {"save", "remove"},
     "tracker": {"record"},
     "registry": {"register", "annotate", "point"},
     "releaser": {"release"},
     "leases": {"acquire", "release"},
     "cycles": {"save"},
     "journal": {"intend", "settle", "note"},
-    "outbox": {"put"},
+    "outbox": {"put", "forget"},
+    "attic": {"remove_version", "remove_run"},
     "documents": {"put"},
     "audit": {"record"},
     "log": {"drain", "add_labels", "tidy"},
@@ -94,7 +96,7 @@ class Effects:
     def _watch_ports(self) -> None:
         from keepfit.project import OpenedPorts
 
-        for name in ("inbox", "store", "tracker", "registry", "releaser", "log", "spans", "ledger"):
+        for name in ("inbox", "store", "tracker", "registry", "releaser", "log", "spans", "attic", "ledger"):
             opened = OpenedPorts.__dict__[name].func
             watched = cached_property(lambda ports, name=name, opened=opened: Watched(name, opened(ports), self))
             watched.__set_name__(OpenedPorts, name)
@@ -119,6 +121,12 @@ class Effects:
                 self.happens(f"{event} {Path(path).name}")
 
         sys.addaudithook(listen)
+
+    def _watch_objects(self) -> None:
+        from keepfit.object_storage.store import ObjectStore
+
+        for name in ("write", "write_new", "upload", "copy_new", "remove"):
+            setattr(ObjectStore, name, self.before(f"objects.{name}", getattr(ObjectStore, name)))
 
     def _watch_commits(self) -> None:
         from sqlalchemy import Engine, event

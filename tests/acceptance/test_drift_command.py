@@ -246,7 +246,7 @@ def odd(call: Call) -> Call:
         ("nothing-*.csv", 2, "no file matches"),
         ("folder", 2, "is a folder"),
         ("table.txt", 2, "expected a name that ends in .csv"),
-        ("moon://a/b.csv", 2, "expected a path, a glob or an s3:// URL"),
+        ("moon://a/b.csv", 2, "expected a path, a folder, a glob or an s3:// URL"),
         ("junk.csv", 1, "does not begin with column names"),
         ("junk.parquet", 1, "is not a whole Parquet file"),
         ("junk.jsonl", 1, "is not JSON"),

@@ -222,11 +222,11 @@ def test_inline_commands_name_verbs_and_flags_that_exist() -> None:
 
 
 def test_make_commands_in_the_documentation_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     used = {
         target
         for page in PAGES
-        for target in re.findall(r"(?:`|^ {4})make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for target in re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert {"setup", "demo", "test", "check", "docs", "bench"} <= used <= targets
 

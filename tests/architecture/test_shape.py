@@ -96,23 +96,28 @@ def test_the_public_names_are_these() -> None:
 
 def test_the_names_for_other_peoples_adapters_are_these() -> None:
     assert sorted(keepfit.testing.__all__) == [
+        "InboxContract",
         "LedgerContract",
         "LogContract",
+        "MemoryInbox",
         "MemoryLedger",
         "MemoryLog",
         "MemoryRegistry",
         "MemorySpans",
+        "MemoryStore",
         "MemoryTracker",
         "ReferencesContract",
         "RegistryContract",
         "SetClock",
+        "StoreContract",
         "TrackerContract",
+        "VersionsContract",
     ]
 
 
 def test_the_verbs_are_methods_of_a_project() -> None:
     verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    elsewhere = {"init", "demo", "config", "drift", "serve"}  # those need no project, or are its attribute
+    elsewhere = {"init", "demo", "config", "drift", "serve", "watch"}  # those need no project, or are its attribute
     assert verbs - elsewhere <= {name for name, _ in inspect.getmembers(keepfit.Project, inspect.isfunction)}
 
 

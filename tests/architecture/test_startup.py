@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 HEAVY = {
     "airflow",
     "apprise",
+    "botocore",
     "evidently",
+    "fsspec",
     "great_expectations",
     "langchain",
     "mlflow",
@@ -104,7 +108,7 @@ def test_importing_keepfit_loads_nothing_but_python(new: Path) -> None:
     assert not packages & (HEAVY | DATABASE | {"pydantic", "typer", "rich", "click"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["init", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["init", "--help"], ["watch", "--help"]], ids=" ".join)
 def test_help_loads_nothing_heavy(new: Path, arguments: list[str]) -> None:
     packages, said = loaded(new, *arguments)
     assert said
@@ -132,6 +136,22 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(name: str, request: pytest
         packages, said = loaded(project, "run", "--project", str(project))
         assert said.startswith("waiting: 0 of 1 new batches"), said
         assert not packages & HEAVY
+
+
+def test_a_watch_with_nothing_to_do_loads_nothing_heavy(serving: Path) -> None:
+    report, command = serving / "watch.json", ["watch", "--project", str(serving), "--port", "0"]
+    watch = subprocess.Popen([sys.executable, "-c", PROBE, str(report), *command], stdout=subprocess.PIPE, text=True)
+    try:
+        assert watch.stdout is not None
+        address = next(line for line in watch.stdout if line.startswith("health at ")).split()[-1]
+        while httpx.get(address, timeout=30).json()["projects"][0]["last"] is None:
+            time.sleep(0.05)
+        watch.terminate()
+        assert watch.wait(60) == 0
+    finally:
+        watch.kill()
+        watch.communicate()
+    assert not set(json.loads(report.read_text())) & HEAVY
 
 
 def test_a_wait_for_labels_is_remembered_and_loads_nothing_heavy(serving: Path) -> None:

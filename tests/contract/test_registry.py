@@ -20,9 +20,9 @@ import polars as pl
 import pytest
 
 from keepfit.adapters.lightgbm_models import LightgbmModels
-from keepfit.adapters.mlflow_registry import MlflowReferences, MlflowRegistry, MlflowShelf, MlflowTracker
+from keepfit.adapters.mlflow_registry import MlflowAttic, MlflowReferences, MlflowRegistry, MlflowShelf, MlflowTracker
 from keepfit.adapters.skops_models import SkopsModels
-from keepfit.errors import ConfigError, ModelRefused, NotFound, Unavailable
+from keepfit.errors import ConfigError, Conflict, ModelRefused, NotFound, Unavailable
 from keepfit.ports import References, Registry, Tracker
 from keepfit.testing.memory_registry import MemoryRegistry, MemoryTracker
 from keepfit.testing.registry_contract import ReferencesContract, RegistryContract, TrackerContract, classifier, registration, rows
@@ -393,3 +393,162 @@ def test_a_kill_at_any_instant_leaves_one_whole_version(empty_database: Path) ->
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.split()[-1]) >= 9, done.stdout  # instants at which it was killed
+
+
+# --------------------------------------------------------------------------------------------------------- housekeeping
+
+
+@pytest.fixture(params=["database", "server"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, Path]:
+    """Where MLflow is, the model's name, and the folder in which files lie."""
+    if request.param == "database":
+        return request.getfixturevalue("database"), NAME, tmp_path / "art #1"
+    url, name = request.getfixturevalue("server"), f"model {uuid.uuid4()}"
+    return url, name, Path(request.getfixturevalue("server_folder")) / "files"
+
+
+@pytest.fixture(scope="module")
+def server_folder(server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the fixture `server`."""
+    return max(tmp_path_factory.getbasetemp().glob("server*"), key=lambda path: path.stat().st_mtime)
+
+
+def files_of(folder: Path, *ids: str) -> list[str]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(name for path in found if any(id in (name := str(path.relative_to(folder))) for id in ids))
+
+
+def attic_of(home: tuple[str, str, Path]) -> MlflowAttic:
+    return MlflowAttic(home[0], f"{home[1]} experiment", home[1])
+
+
+def registry_of(home: tuple[str, str, Path]) -> MlflowRegistry:
+    return open_mlflow(home[0], None if home[0].startswith("http") else home[2], home[1])
+
+
+def test_what_was_registered_and_recorded_is_in_the_attic(home: tuple[str, str, Path]) -> None:
+    url, name, folder = home
+    attic = attic_of(home)
+    assert list(attic.versions()) == list(attic.runs()) == []
+    made = registry_of(home).register(registration("c1", tags={Tag.CODE: "abc", Tag.PREPARED: "way"}))
+    watched = MlflowTracker(url, f"{name} experiment").record("watching", "c2", {}, {"f1": 0.5})
+    registry_of(home).point("champion", None, "1")
+    [version] = attic.versions()
+    assert (version.name, version.version, version.run, version.cycle) == (name, "1", made.run_id, "c1")
+    assert (version.aliases, version.prepared, version.code) == (("champion",), "way", "abc")
+    runs = {run.id: run for run in attic.runs()}
+    assert runs[made.run_id].users == (f"{name}/1",)
+    assert (runs[watched].name, runs[watched].cycle, runs[watched].users) == ("watching", "c2", ())
+    model = next(folder.rglob("MLmodel"))  # on a server there may be others; every one has the same shape
+    assert attic.size(made.run_id) > model.stat().st_size
+    assert attic.size(watched) == attic.size("nobody") == 0
+
+
+def test_a_version_goes_with_its_run_and_every_file(home: tuple[str, str, Path]) -> None:
+    from mlflow import MlflowClient
+
+    attic, registry, folder = attic_of(home), registry_of(home), home[2]
+    first, second = registry.register(registration("c1")), registry.register(registration("c2", classifier(0.1)))
+    client = MlflowClient(home[0], home[0])
+    experiment = client.get_run(first.run_id).info.experiment_id
+    models = {model.source_run_id: model.model_id for model in client.search_logged_models([experiment])}
+    assert files_of(folder, first.run_id) and files_of(folder, models[first.run_id])
+    attic.remove_version("1")
+    [run] = [run for run in attic.runs() if run.id == first.run_id]
+    assert run.users == (), "it is found by whoever comes after one that was killed here"
+    attic.remove_run(first.run_id)
+    assert not files_of(folder, first.run_id, models[first.run_id])
+    assert files_of(folder, second.run_id) and files_of(folder, models[second.run_id])
+    assert [version.version for version in attic.versions()] == ["2"]
+    assert [run.id for run in attic.runs()] == [second.run_id]
+    assert [model.model_id for model in client.search_logged_models([experiment])] == [models[second.run_id]]
+    for _ in range(2):  # gone already is fine
+        attic.remove_version("1")
+        attic.remove_run(first.run_id)
+    assert registry.load("2")[0].version == "2"
+    assert registry.register(registration("c3")).version == "3", "no number is given twice"
+    if not home[0].startswith("http"):
+        assert not [path for path in folder.rglob("*") if first.run_id in path.name or models[first.run_id] in path.name]
+        with pytest.raises(Exception, match="not found"):
+            client.get_run(first.run_id)
+
+
+def test_what_somebody_needs_by_now_stays(home: tuple[str, str, Path]) -> None:
+    from mlflow import MlflowClient
+
+    attic, registry = attic_of(home), registry_of(home)
+    made = registry.register(registration("c1"))
+    client = MlflowClient(home[0], home[0])
+    client.set_registered_model_alias(home[1], "theirs", "1")
+    with pytest.raises(Conflict, match="theirs"):
+        attic.remove_version("1")
+    client.delete_registered_model_alias(home[1], "theirs")
+    source, other = client.get_model_version(home[1], "1").source, f"other {uuid.uuid4()}"
+    [model] = client.search_logged_models([client.get_run(made.run_id).info.experiment_id])
+    attic.remove_version("1")
+    client.create_registered_model(other)
+    client.create_model_version(other, source, run_id=made.run_id, model_id=model.model_id)
+    assert next(iter(attic.runs())).users == (f"{other}/1",)
+    with pytest.raises(Conflict, match=f"{other} version 1"):
+        attic.remove_run(made.run_id)
+    client.delete_model_version(other, "1")
+    if not home[0].startswith("http"):  # a server asks for the run
+        client.create_model_version(other, source)
+        with pytest.raises(Conflict, match=f"{other} version 2"):
+            attic.remove_run(made.run_id)
+    assert files_of(home[2], made.run_id)
+
+
+@pytest.mark.parametrize("before", ["delete_logged_model", "set_tag", "delete_run", "_hard_delete_run"])
+def test_a_removal_that_was_cut_off_is_gone_on_with(
+    home: tuple[str, str, Path], before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    attic, made = attic_of(home), registry_of(home).register(registration("c1"))
+    attic.remove_version("1")
+    if before.startswith("_") and home[0].startswith("http"):
+        pytest.skip("a server keeps its rows")
+
+    def cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlAlchemyStore if before.startswith("_") else MlflowClient, before, cut)
+        with pytest.raises(KeyboardInterrupt):
+            attic.remove_run(made.run_id)
+    if run := next((run for run in attic.runs() if run.id == made.run_id), None):
+        attic.remove_run(run.id)
+    assert list(attic.runs()) == []
+    assert not files_of(home[2], made.run_id)
+
+
+def test_a_run_that_was_given_up_goes_with_its_files(home: tuple[str, str, Path]) -> None:
+    """A late comer's run is marked as deleted and keeps its files; see `Runs.discard`."""
+    attic, registry = attic_of(home), registry_of(home)
+    made = registry.register(registration("c1"))
+    attic.remove_version("1")
+    registry._runs.discard(made.run_id)
+    assert files_of(home[2], made.run_id)
+    [run] = attic.runs()
+    attic.remove_run(run.id)
+    assert not files_of(home[2], made.run_id)
+
+
+def test_files_that_others_share_are_left_alone(database: str, client: Any, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "theirs.txt").write_text("mine")
+    made = open_mlflow(database, tmp_path / "art").register(registration("c1"))
+    attic = MlflowAttic(database, f"{NAME} experiment", NAME)
+    attic._empty(shared.as_uri(), made.run_id)
+    assert (shared / "theirs.txt").exists()
+
+
+def test_an_attic_that_does_not_answer_is_unavailable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        attic = MlflowAttic(f"http://127.0.0.1:{free.getsockname()[1]}", "e", "m")
+        with pytest.raises(Unavailable):
+            attic.versions()

@@ -12,13 +12,15 @@ from tests.unit.stages.world import FakeTrainer, World
 
 from keepfit import alerting, courier
 from keepfit import cycle as loop
-from keepfit.alerting import after_failure, after_quiet_hours, happened, judged, over
+from keepfit.adapters.no_release import NoRelease
+from keepfit.alerting import TAKEN_BACK, after_failure, after_quiet_hours, announced, happened, judged, over
 from keepfit.config import Config
 from keepfit.errors import ConfigError, Unavailable
-from keepfit.promotion import promote_by_hand, roll_back, settle
+from keepfit.promotion import move_alias, notice_hand, promote_by_hand, roll_back, settle
 from keepfit.records import (
     Action,
     Alert,
+    Announcement,
     BatchValidation,
     ColumnDrift,
     Cycle,
@@ -199,6 +201,33 @@ def test_a_failure_is_over_when_its_stage_has_been_done() -> None:
     assert over(cycle("collect", outcome=Outcome.WAITING), ["collect", "train"]) == [(Event.FAILED, "collect")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "id", "cycle", "source"),
+    [
+        ("promotion", "c1", "c1", "promotion"),
+        ("promotion", "m1", None, "promotion_by_hand"),
+        ("rollback", "m1", None, "rollback"),
+        ("rollback", "c1-taken-back", None, "probation"),
+        ("registration", "c1", None, "registration"),
+        ("by_hand", "c1-hand-3", None, "moved_by_hand"),
+    ],
+)
+def test_what_is_to_be_delivered_says_who_made_it_champion(kind: str, id: str, cycle: str | None, source: str) -> None:
+    move = Promotion(alias="champion", from_version="1", to_version="3", reason="better", at=NOW, kind=kind)
+    told = announced(move, id, cycle, ("accuracy", 0.9), "demo", NOW)
+    assert told.announcement == Announcement(move=id, version="3", source=source, metric="accuracy", value=0.9)
+    assert (told.event, told.key, told.cycle) == (Event.RELEASE, f"{id}/release/3", cycle)
+
+
+def test_what_is_to_be_delivered_is_not_held_back_by_quiet_hours() -> None:
+    settings = Alerts(quiet_hours="00:00-23:59")
+    told = announced(Promotion(alias="champion", from_version=None, to_version="3"), "c1", "c1", (None, None), "demo", NOW)
+    put_off = after_failure(Delivery(alert=told, receiver="GitHub Actions", status="pending", attempts=1), "away", NOW, settings)
+    assert put_off.not_before == NOW + timedelta(seconds=1)
+    patient = after_failure(put_off, "busy", NOW, settings, patience=90)
+    assert patient.not_before == NOW + timedelta(seconds=90)
+
+
 # -------------------------------------------------------------------------------------------------------------- policy
 
 
@@ -216,7 +245,7 @@ def status(new: Alert, *, before: Delivery | None = None, ended: Delivery | None
 
 
 def test_by_default_everything_is_sent_to_everybody() -> None:
-    for event in Event:
+    for event in Alerts().events:
         found = judged(alert(Severity.INFO, event=event), None, None, ["mail", "slack"], Alerts())
         assert [(each.receiver, each.status, each.not_before) for each in found] == [
             ("mail", "pending", None),
@@ -321,11 +350,26 @@ class Told:
         """All is well."""
 
 
+class Pipeline:
+    """The port `Releaser`: remembers what was started."""
+
+    receivers = ("the pipeline",)
+
+    def __init__(self) -> None:
+        self.started: list[Announcement] = []
+
+    def release(self, announcement: Announcement, receiver: str) -> None:
+        self.started.append(announcement)
+
+    def check(self) -> None:
+        """All is well."""
+
+
 class Scene:
     """A ledger, a clock and somebody who is told."""
 
     def __init__(self, *receivers: str, **settings: Any) -> None:
-        self.clock, self.notifier = SetClock(NOW), Told(*receivers)
+        self.clock, self.notifier, self.releaser = SetClock(NOW), Told(*receivers), NoRelease()
         self.ledger = MemoryLedger(self.clock)
         tree = {"project": {"name": "demo", "task": "regression"}, "data": {"target": "y"}, "alerts": settings}
         self.config = Config.of(tree)
@@ -531,3 +575,29 @@ def test_a_move_that_was_killed_half_way_is_told_once(world: World) -> None:
     world.ports.ledger.journal.settle = settle_row
     settle(world.ports, world.config)
     assert outbox(world).count("rolled_back") == 1
+
+
+def test_every_move_of_the_alias_is_put_to_be_delivered_once(world: World) -> None:
+    world.ports.releaser = Pipeline()
+    world.run()
+    second = world.version(FakeTrainer().model)
+    promote_by_hand(second, "", world.ports, world.config)
+    back = Promotion(alias="champion", from_version=second, to_version="1", reason="worse", at=NOW, kind="rollback")
+    for _ in range(2):
+        move_alias(f"m1{TAKEN_BACK}", back, world.ports, world.config)
+    world.ports.registry.point("champion", "1", second)  # in MLflow, by a person
+    for _ in range(2):
+        notice_hand(world.ports.registry.champion(), "c9", world.ports, world.config)
+    put = [each.alert.announcement for each in reversed(world.ports.ledger.outbox.recent("demo", event=Event.RELEASE))]
+    assert [(each.version, each.source) for each in put if each] == [
+        ("1", "promotion"),
+        (second, "promotion_by_hand"),
+        ("1", "probation"),
+        (second, "moved_by_hand"),
+    ]
+    done = courier.deliver(world.ports, world.config)
+    assert [(each.status, each.reason) for each in done if each.alert.event is Event.RELEASE] == [
+        *[("suppressed", f"version {second} has become champion since")] * 3,
+        ("sent", ""),
+    ]
+    assert world.ports.releaser.started == [put[-1]]

@@ -112,6 +112,30 @@ def test_a_folder_that_may_not_be_written_to_is_a_fault(folder, monkeypatch) -> 
     assert "give this user the right" in faults(folder)["quarantine"]
 
 
+def test_places_in_a_store_are_asked(folder) -> None:
+    root = f"memory://{folder.name}-doctor"
+    places = "".join(f'{name} = "{root}/{name}"\n' for name in ("inbox", "archive", "quarantine", "prepared"))
+    (folder / "keepfit.toml").write_text(SETTINGS.replace("[data]\n", f"[data]\n{places}"))
+    with project.open(folder) as opened:
+        opened.ports.originals.add("a.csv", b"price,day,town,bought\n1,2026-01-01,a,yes\n")
+        said = {what: words for what, well, words in opened.doctor() if well}
+    assert "holds 1 files" in said["inbox"]
+    assert said["files"] == "1 files are ready"
+    assert "holds 0 frames" in said["prepared"]
+
+
+def test_a_store_that_does_not_answer_is_said_once(folder, monkeypatch) -> None:
+    monkeypatch.setattr("keepfit.object_storage.store._FILES", {})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "not-a-secret")
+    (folder / "keepfit.toml").write_text(SETTINGS.replace("[data]\n", '[data]\ninbox = "s3://bucket/raw"\n'))
+    monkeypatch.setattr("keepfit.object_storage.store.TRIES", 1)
+    with project.open(folder) as opened:
+        wrong = {what: words for what, well, words in opened.doctor() if not well}
+    assert [name for name, words in wrong.items() if "s3://bucket/raw" in words] == ["inbox"]
+
+
 def test_a_full_disk_is_a_fault(folder, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, 10**7))
     assert "Free some space" in faults(folder)["disk"]

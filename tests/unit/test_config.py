@@ -76,7 +76,8 @@ def test_every_row_names_its_source(tmp_path) -> None:
 
 @pytest.mark.parametrize(("name", "key"), ECOSYSTEM.items())
 def test_names_that_other_tools_use_are_understood_and_keepfits_own_are_stronger(tmp_path, name, key) -> None:
-    theirs, mine = ("false", "0") if name == "ENABLE_CD_TRIGGER" else ("http://theirs", "http://mine")
+    texts = {"ENABLE_CD_TRIGGER": ("false", "0"), "MLFLOW_TRACKING_URI": ("http://theirs", "http://mine")}
+    theirs, mine = texts.get(name, ("theirs", "mine"))
     config = load(write(tmp_path), environment={name: theirs})
     assert functools.reduce(getattr, key.split("."), config) == (False if theirs == "false" else theirs)
     assert config.source(key) == f"environment {name}"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepfit.adapters.inbox_files import _parse
+from keepfit.adapters.inbox_files.parsing import parse
 from keepfit.contract import NULL_WORDS, conform, examples, infer, without_blank_rows
 from keepfit.errors import KeepfitError
 from keepfit.settings import Column, Data
@@ -38,13 +38,13 @@ def from_text(*values: str | None) -> pl.Series:
 
 def from_json(*values: Any) -> pl.Series:
     lines = "".join(json.dumps({"a": value}) + "\n" for value in values)
-    return _parse("x.jsonl", lines.encode(), Data(target="y"))["a"]
+    return parse("x.jsonl", lines.encode(), Data(target="y"))["a"]
 
 
 def from_parquet(series: pl.Series) -> pl.Series:
     file = io.BytesIO()
     pl.DataFrame({"a": series}).write_parquet(file)
-    return _parse("x.parquet", file.getvalue(), Data(target="y"))["a"]
+    return parse("x.parquet", file.getvalue(), Data(target="y"))["a"]
 
 
 # ------------------------------------------------------------------------------------------------------------------- text

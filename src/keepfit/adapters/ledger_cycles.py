@@ -72,6 +72,11 @@ class SqlCycles:
         with self._database.read() as connection:
             return [_training(row) for row in connection.execute(wanted.order_by(*_NEWEST_FIRST))]
 
+    def ids(self, project: str) -> Sequence[str]:
+        wanted = select(cycles.c.id).where(cycles.c.project == project).order_by(*_NEWEST_FIRST)
+        with self._database.read() as connection:
+            return list(connection.execute(wanted).scalars())
+
     def _read(self, row: Any) -> Cycle:
         try:
             return loads(Cycle, row.record)

@@ -14,7 +14,7 @@ from keepfit.codec import dumps, loads, read_time, time_text
 from keepfit.records import Alert, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -83,6 +83,14 @@ class SqlOutbox:
         with self._database.read() as connection:
             rows = connection.execute(wanted.order_by(columns.number.desc()).limit(limit))
             return [_delivery(row, row.attempts) for row in rows]
+
+    def forget(self, project: str, settled: Iterable[Delivery]) -> int:
+        columns, gone = alerts.c, 0
+        with self._database.write() as connection:
+            for delivery in settled:
+                one = and_(columns.project == project, columns.key == delivery.alert.key, columns.receiver == delivery.receiver)
+                gone += connection.execute(alerts.delete().where(one, columns.status != _PENDING)).rowcount
+        return gone
 
 
 def _state(delivery: Delivery) -> dict[str, Any]:

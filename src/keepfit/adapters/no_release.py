@@ -1,12 +1,20 @@
-"""Nothing is told of a promotion: the place where a CD pipeline will be triggered."""
+"""Nothing follows a promotion."""
 
 from __future__ import annotations
 
-from keepfit.records import Promotion
+from collections.abc import Sequence
+
+from keepfit.errors import ConfigError
+from keepfit.records import Announcement
 
 
 class NoRelease:
     """See `keepfit.ports.Releaser`."""
 
-    def release(self, promotion: Promotion, cycle: str) -> str:  # noqa: ARG002 - part of the port
-        return "nothing is configured to follow a promotion"
+    receivers: Sequence[str] = ()
+
+    def release(self, announcement: Announcement, receiver: str) -> None:  # noqa: ARG002 - part of the port
+        raise ConfigError(f"{receiver} is not set up here")
+
+    def check(self) -> None:
+        """There is nothing to check."""

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import ConfigError, KeepfitError, ModelRefused, Unavailable, UserCodeError
@@ -87,6 +87,14 @@ class FolderCode:
                 f"{self._functions[role]} failed{_place(error, self._folder)}: {type(error).__name__}: {error}"
             ) from error
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker elsewhere: the functions themselves, since the folder is not there."""
+        named = {role: self._functions[role].partition(":") for role in self._functions}
+        carried = {module: SimpleNamespace() for module, _, _ in named.values()}
+        for role, (module, _, name) in named.items():
+            setattr(carried[module], name, self.function(role))
+        return {**vars(self), "_modules": carried}
+
     def _module(self, name: str) -> ModuleType:
         if name not in self._modules:
             with self._alone():
@@ -148,6 +156,26 @@ def kept_code(folder: Path, functions: dict[str, str], fingerprint: str | None =
     with tempfile.TemporaryDirectory(prefix="keepfit-") as place:  # packages are imported from folders
         _write(sources, Path(place))
         return _loaded(FolderCode(Path(place), functions, Path(place), remembers=False))
+
+
+def forget(folder: Path) -> None:
+    """Take the modules that lie in a folder out of this process, so that another project there finds its own under these names and
+    this one what is written by then. What is installed in the folder, such as an environment, stays."""
+    installed = [place for place in map(Path, (*sys.path, sys.prefix)) if place != folder and place.is_relative_to(folder)]
+    for name, module in list(sys.modules.items()):
+        here = [place for place in _places(module) if place.is_relative_to(folder)]
+        if name != "__main__" and here and not any(place.is_relative_to(other) for place in here for other in installed):
+            del sys.modules[name]
+
+
+def _places(module: ModuleType) -> list[Path]:
+    """Where a module was loaded from; a package without a file of its own, from which folders."""
+    try:
+        known = object.__getattribute__(module, "__dict__")  # one that loads itself when it is asked is not asked
+    except AttributeError:
+        return []
+    found = [known["__file__"]] if isinstance(known.get("__file__"), str) else list(known.get("__path__") or ())
+    return [Path(place) for place in found if isinstance(place, str)]
 
 
 def _fingerprint(sources: dict[str, str]) -> str:

@@ -27,24 +27,30 @@ def cron(
 ) -> None:
     """Print a line for crontab that works from any folder, with a lock and a log."""
     from keepfit.config import load
-    from keepfit.schedules.cron import line
+    from keepfit.schedules.cron import LOG, line
 
-    fact(line(load(project)))
+    config = load(project)
+    fact(line(config))
+    note(f"`crontab -e` takes it. What the runs say goes to {config.path(LOG)}.")
+    if config.schedule.every is None:
+        note(f"cron goes by this computer's clock, [schedule] by {config.schedule.time_zone}: make sure that they agree.")
 
 
 @app.command()
 @verb
 def github(
     project: ProjectOption = Path(),
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The repository.", show_default="the project's folder")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The repository.", show_default="the project's")] = None,
     force: ForceOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
     """Write the workflows monitor-and-retrain.yml and cd_pipeline.yml, and the Dockerfile that the second one builds."""
     from keepfit.config import load
-    from keepfit.schedules.github_actions import files
+    from keepfit.schedules.github_actions import files, next_steps
 
-    _put(files(load(project), out), force)
+    config = load(project)
+    _put(files(config, out), force)
+    note(next_steps(config))
 
 
 @app.command()

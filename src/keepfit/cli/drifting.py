@@ -16,13 +16,14 @@ from keepfit.cli.output import JsonOption, VerboseOption, document, fact, fail_o
 from keepfit.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
+    from keepfit.ports import Engine
     from keepfit.records import ColumnDrift, DriftReport
     from keepfit.stats.drift import Rules
     from keepfit.two_tables import Comparison
 
 SCHEMA = 1  # of the JSON document
 MOST_LINES = 60  # columns on the terminal; --json names all
-Tables = "a path, a glob in quotation marks or an s3:// URL of CSV, Parquet or JSON Lines"
+Tables = "a path, a folder, a glob in quotation marks or an s3:// URL of CSV, Parquet or JSON Lines"
 
 
 @verb
@@ -43,6 +44,15 @@ def drift(
         list[str] | None, typer.Option("--column", metavar="NAME=METHOD", help="Another method for a column, or 'ignore'.")
     ] = None,
     columns: Annotated[str | None, typer.Option("--columns", metavar="NAME,...", help="Look at these columns only.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="URL",
+            envvar="KEEPFIT_ENGINE__URL",
+            help="local, or a cluster whose workers read the files: dask://HOST:PORT, ray://HOST:PORT, spark://HOST:PORT.",
+        ),
+    ] = "local",
     json: JsonOption = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures.")] = None,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit code 4 when there is drift.")] = False,
@@ -55,7 +65,7 @@ def drift(
     from keepfit.two_tables import compare_tables
 
     with _watched(f"comparing {current} with {reference}"):
-        found = compare_tables(reference, current, rules, columns=only, workers=min(os.cpu_count() or 1, 4))
+        found = compare_tables(reference, current, rules, columns=only, engine=_engine(engine))
     if html is not None:
         _write_page(html, found, f"{current} against {reference}")
     if json:
@@ -96,6 +106,19 @@ def _check_method(option: str, method: str, others: tuple[str, ...]) -> None:
     expected = (*get_args(Method), *others)
     if method not in expected:
         raise ConfigError(f"{option}: expected {', '.join(expected[:-1])} or {expected[-1]}, found {method!r}.")
+
+
+def _engine(url: str) -> Engine:
+    from pydantic import ValidationError
+
+    from keepfit.opened_ports import open_engine
+    from keepfit.settings import Engine as Settings
+
+    try:
+        settings = Settings(url=url)
+    except ValidationError:  # the URL itself may hold a password
+        raise ConfigError("--engine: expected local, dask://HOST:PORT, ray://HOST:PORT or spark://HOST:PORT.") from None
+    return open_engine(settings.url, min(os.cpu_count() or 1, 4) if url == "local" else -1, settings.patience.total_seconds())
 
 
 def _check_folder(html: Path | None) -> None:

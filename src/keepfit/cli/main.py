@@ -9,6 +9,7 @@ import typer
 
 from keepfit.cli import (
     alerting,
+    cleaning,
     data,
     deploying,
     drifting,
@@ -17,9 +18,11 @@ from keepfit.cli import (
     keys,
     models,
     monitoring,
+    reproducing,
     running,
     serving,
     starting,
+    watching,
 )
 
 # Neither keepfit nor a library it uses reports to anybody.
@@ -51,8 +54,11 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(starting.simulate)
 app.command()(drifting.drift)
+app.command()(reproducing.reproduce)
 app.command()(serving.serve)
+app.command()(watching.watch)
 app.command()(feedback.feedback)
+app.command()(cleaning.clean)
 app.add_typer(data.app, name="data")
 app.add_typer(deploying.app, name="deploy")
 app.add_typer(keys.app, name="keys")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, document, fact, fail_on, note, table, verb
+from keepfit.errors import ConfigError
 
 if TYPE_CHECKING:
     from keepfit.records import ColumnDrift, Cycle, DriftReport, Signal
@@ -23,12 +24,24 @@ def monitor(
     ] = False,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 4 when drift was found.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Earlier cycles in the trend.")] = 10,
+    from_report: Annotated[
+        bool, typer.Option("--from-report", help="Only read drift_status.json; one that is stale or broken is an error.")
+    ] = False,
+    of: Annotated[str | None, typer.Option("--of", metavar="CYCLE", help="With it: written by this cycle.")] = None,
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", metavar="TIME", help="With it: not older than this, such as 26h.")
+    ] = None,
     json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
     """Show the signals against their thresholds, their trend and the decision; train nothing."""
     from keepfit.project import open
 
+    if from_report:
+        _read_report(project, of, max_age, fail_on_drift, json)
+        return
+    if of or max_age:
+        raise ConfigError("--of and --max-age say what drift_status.json must be like: they go with --from-report.")
     with open(project) as opened:
         found, trend = opened.monitor(check_now=check_now, limit=limit)
     if json:
@@ -37,6 +50,23 @@ def monitor(
         _say(found, trend)
     if fail_on_drift:
         fail_on(found.drift.detected if found.drift else None, found.drift.note if found.drift else found.reason)
+
+
+def _read_report(project: Path, of: str | None, max_age: str | None, fail_on_drift: bool, json: bool) -> None:
+    """What the status file says, as lines of NAME=VALUE, which GitHub takes as outputs."""
+    from keepfit.project import open
+
+    with open(project) as opened:
+        status = opened.drift_status(cycle=of, max_age=max_age)
+    if json:
+        document(status)
+    else:
+        fact(f"drift={'not_measured' if status.drift_detected is None else str(status.drift_detected).lower()}")
+        fact(f"cycle={status.cycle}")
+        fact(f"model_version={status.model_version or ''}")
+        fact(f"decision={status.decision or ''}")
+    if fail_on_drift:
+        fail_on(status.drift_detected, status.note)
 
 
 def _say(found: Cycle, trend: list[Cycle]) -> None:

@@ -107,6 +107,9 @@ def simulate(
     concept_drift_from: Annotated[str | None, typer.Option(metavar="DATE", help="From this day the relation changes.")] = None,
     broken_on: Annotated[list[str] | None, typer.Option(metavar="DATE", help="On this day an upstream column breaks.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other option of the generator.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Leave days that came before: to inbox or archive, or, the very same, to quarantine.")
+    ] = False,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Ask this running API instead of writing files.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="With --url: requests a second at most.")] = 50.0,
     labels: Annotated[str, typer.Option(metavar="N%", help="With --url: share of the answers whose label comes back.")] = "100%",
@@ -132,12 +135,16 @@ def simulate(
             wanted = pace(rate, labels, label_delay, labels_to, skip)
             told(opened.send_traffic(url, start, days, options, wanted, note), wanted, json=json)
             return
-        names = opened.simulate(start, days, options)
+        made = opened.simulate(start, days, options, once=once)
     if json:
-        document(names)
+        document(made)
         return
-    fact(f"{len(names)} {'file' if len(names) == 1 else 'files'} written: {names[0]}" + (f" to {names[-1]}" if names[1:] else ""))
-    note("`keepfit run` takes them in")
+    new = [each.file for each in made if each.new]
+    if len(new) < len(made):
+        note(f"{len(made) - len(new)} of {len(made)} days came before, so they were not made again")
+    if new:
+        fact(f"{len(new)} {'file' if len(new) == 1 else 'files'} written: {new[0]}" + (f" to {new[-1]}" if new[1:] else ""))
+        note("`keepfit run` takes them in")
 
 
 def _option(text: str) -> tuple[str, Any]:

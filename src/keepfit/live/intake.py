@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
@@ -115,7 +113,7 @@ def _write(number: int, corrected: int, ports: Ports, config: Config) -> Span | 
     if ports.ledger.batches.known(config.project.name, [hashlib.sha256(content).hexdigest()]):
         return None
     first, last = _moments(rows)
-    _put(config.path(config.data.inbox) / name, content, last)
+    ports.originals.add(name, content, last)  # dated as its rows, so that nobody waits for it to settle
     versions = tuple(rows[VERSION].unique().sort())
     return Span(number=number, name=name, rows=rows.height, first=first, last=last, corrected=corrected, versions=versions)
 
@@ -132,22 +130,6 @@ def _parquet(frame: pl.DataFrame, number: int) -> bytes:
     content = io.BytesIO()
     frame.write_parquet(content, metadata={"keepfit.span": str(number)})
     return content.getvalue()
-
-
-def _put(path: Path, content: bytes, moment: datetime) -> None:
-    """Written under another name (always the same, so that a killed run leaves nothing behind for good), made durable, renamed.
-    It is whole from the start and dated as its rows, so that nobody waits for it to settle."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.utime(temporary, (moment.timestamp(), moment.timestamp()))
-        temporary.rename(path)
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}. The rows are claimed and not lost; run again.") from error
 
 
 def _moments(rows: pl.DataFrame) -> tuple[datetime, datetime]:

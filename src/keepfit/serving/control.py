@@ -14,7 +14,7 @@ from keepfit import errors
 from keepfit.codec import dumps
 from keepfit.errors import KeepfitError, NotFound, Unavailable
 from keepfit.live.servers import ANSWERING, CONNECTING, NotAsked, OfficeAway, answer, ask_now, question
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 __all__ = ["ControlServer", "Office", "OfficeAway", "OfficeClient"]
 

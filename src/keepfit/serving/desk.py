@@ -20,7 +20,7 @@ from keepfit.serve_settings import Serve
 from keepfit.serving.answers import Answer, Loaded
 from keepfit.serving.plan import Placed, Plan
 from keepfit.serving.routing import choose
-from keepfit.serving.telling import place_of
+from keepfit.telling import place_of
 
 CHUNK = 64  # rows that are answered before the event loop turns again
 MOST_SILENT = 256  # rows that may wait for a silent model; more are not asked of it, so that answers never wait for silence

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from keepfit.errors import KeepfitError
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 SLOW = 3.0  # seconds after which a duty that has not come back is said to wait
 SHARE = 0.1  # of the time that a heavy duty may take

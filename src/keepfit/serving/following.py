@@ -18,7 +18,7 @@ from keepfit.errors import KeepfitError
 from keepfit.serving.control import Office
 from keepfit.serving.desk import Desk, Served
 from keepfit.serving.plan import Placed, Plan, read_plan
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 LOOK = 0.02  # seconds between two looks at the plan
 SILENT = 5.0  # seconds without a sign of life of the office after which that is said

@@ -36,7 +36,7 @@ from keepfit.serving.duties import Duty
 from keepfit.serving.keeping import Kept
 from keepfit.serving.plan import Placed, Plan, read_plan
 from keepfit.serving.planning import LAST, Planner, Routes, facts
-from keepfit.serving.telling import tell
+from keepfit.telling import tell
 
 TICK = 0.25  # seconds between two looks at what is away
 ROUTES, DRAIN, OVERSEE, NEWEST, TIDY = 0.5, 1.0, 2.0, 1.0, 60.0  # seconds between two times
@@ -132,6 +132,8 @@ class Office:
         """Who else is asked, and whose requests are answered."""
         project = self._state
         self._planner.keys(keys(project.ports, project.config))
+        if project.config.serve.model:
+            return  # it answers alone
         routes = project.live.routes()
         self._notes = {"routing": "; ".join(routes.notes)} if routes.notes else {}
         shelf, champion = project.ports.shelf, self._planner.plan.champion
@@ -167,7 +169,8 @@ class Office:
         if gone is not None and gone is not self._told:
             tell_people([gone], self._overseer.ports, self._overseer.config)
             self._told = gone
-        self._overseer.live.oversee()
+        if not self._overseer.config.serve.model:  # one version in a folder is no promotion, and knows of none
+            self._overseer.live.oversee()
         Courier(self._overseer.ports, self._overseer.config).start()
 
     def _tidy(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keepfit.live_records import ApiKey
 from keepfit.serving.plan import Placed, Plan, write_plan
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 RETRY = 30.0  # seconds until a refused version is tried again; doubled each time
 LONGEST_RETRY = 600.0

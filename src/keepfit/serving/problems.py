@@ -24,7 +24,7 @@ from keepfit.errors import (
     NotFound,
     Unavailable,
 )
-from keepfit.serving.telling import tell
+from keepfit.telling import tell
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds, where nothing better is known

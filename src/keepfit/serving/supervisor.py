@@ -32,7 +32,7 @@ from keepfit.live.servers import RUN_PREFIX, SERVING, Server, announce, sweep
 from keepfit.serving import lifeline
 from keepfit.serving.plan import Plan, read_plan, write_plan
 from keepfit.serving.planning import LAST
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 if TYPE_CHECKING:
     from keepfit.project import Project

@@ -28,7 +28,7 @@ from keepfit.serving.plan import Placed
 from keepfit.serving.prometheus import reserve
 from keepfit.serving.protocol import protocol_for
 from keepfit.serving.schemas import Schema
-from keepfit.serving.telling import place_of, tell
+from keepfit.telling import place_of, tell
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -1,21 +1,25 @@
-"""Tell the world that there is a new champion. A failure here is reported and never undoes or repeats the promotion."""
+"""Have the new champion delivered: what is to be started is put into the ledger's outbox, and sent from there beside the work.
+
+A pipeline that does not answer is tried again by later runs. Nothing here undoes or repeats the promotion.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from keepfit.config import Config
-from keepfit.errors import KeepfitError
+from keepfit.courier import announce
 from keepfit.ports import Ports
 from keepfit.records import Cycle
 
 
-def release(cycle: Cycle, ports: Ports, config: Config) -> Cycle:  # noqa: ARG001 - every stage takes the same three
+def release(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     """Fill in `released`."""
     if cycle.promotion is None:
         return cycle
-    try:
-        done = ports.releaser.release(cycle.promotion, cycle.id)
-    except Exception as error:
-        done = f"failed: {error}" if isinstance(error, KeepfitError) else f"failed: {type(error).__name__}: {error}"
-    return replace(cycle, released=done)
+    verdict, version = cycle.verdict, cycle.promotion.to_version
+    known = (verdict.metric, verdict.challenger) if verdict is not None else (None, None)
+    if not announce(cycle.id, cycle.promotion, known, ports, config, cycle=cycle.id):
+        return replace(cycle, released="nothing is configured to follow a promotion")
+    started = ", ".join(ports.releaser.receivers)
+    return replace(cycle, released=f"{started} is asked to deliver version {version}; `keepfit alerts` tells what came of it")

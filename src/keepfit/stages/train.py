@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from keepfit.config import Config
+from keepfit.data_versions import keep_data
 from keepfit.describing import inputs_of
 from keepfit.drifting import reference_of
 from keepfit.inputs import text
 from keepfit.ports import Model, Ports, Registration, Trained
 from keepfit.prepared import FILE, features_of, fingerprint, labelled, load_rows, no_rows, training_set
 from keepfit.records import Batch, Candidate, Cycle, Place
-from keepfit.versions import Tag
+from keepfit.versions import Tag, reference_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,8 @@ REFERENCE_ROWS = 20_000  # rows of the reference that are kept with the version
 
 
 def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
-    """Fill in `candidate`. Killed and started again, it finds the version that this cycle registered before."""
+    """Fill in `data` and `candidate`. Killed and started again, it finds what this cycle kept and registered before."""
+    _ = ports.versions  # what it needs and is not installed is said before an hour's training
     batches, trained_on = training_set(cycle, ports, config)
     rows = labelled(load_rows(batches, ports.code, ports, config, holdout=False))
     if rows.empty:
@@ -34,16 +36,18 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     # A runner that slept past its lease stops here, before it registers anything.
     ports.ledger.leases.renew(ports.lease, config.ledger.lease.total_seconds())
     used = [batch for batch in batches if batch.id in set(trained.files)]
+    reference = _reference(rows)
+    data = keep_data(cycle, batches, reference_bytes(reference), ports, config)
     version = ports.registry.register(
         Registration(
             cycle=cycle.id,
             trained=trained,
             features=rows[features].head(5),
-            reference=_reference(rows),
+            reference=reference,
             parameters=_parameters(trained, used, config),
             metrics=_metrics(trained, ports.metric.name),
-            tags=_tags(trained_on, cycle, used, ports, config),
-            files={f"code/{name}": text for name, text in ports.code.sources().items()},
+            tags={**_tags(trained_on, cycle, used, ports, config), **data.tags},
+            files={**{f"code/{name}": text for name, text in ports.code.sources().items()}, **data.files},
             profile=(lambda model: _profile(model, rows, used, ports, config)) if config.monitor.drift.enabled else None,
             inputs=lambda model: _inputs(model, rows, used, ports, config),
         )
@@ -62,7 +66,8 @@ def train(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
         window=trained.window,
         scores=trained.scores,
     )
-    return replace(cycle, candidate=candidate)
+    notes = tuple(note for note in data.notes if note not in cycle.notes)
+    return replace(cycle, candidate=candidate, data=data.version, notes=(*cycle.notes, *notes))
 
 
 def _reference(rows: pd.DataFrame) -> pl.DataFrame:

@@ -207,7 +207,9 @@ class LedgerContract(OutboxContract, SharedStateContract):
         assert [saved.id for saved in ledger.cycles.recent(PROJECT)] == ["c3", "c2", "c1", "c0"]
         assert [saved.id for saved in ledger.cycles.recent(PROJECT, 1)] == ["c3"]
         assert [saved.id for saved in ledger.cycles.recent(PROJECT, unfinished=True)] == ["c3", "c1"]
+        assert list(ledger.cycles.ids(PROJECT)) == ["c3", "c2", "c1", "c0"]
         assert ledger.cycles.recent("another") == []
+        assert list(ledger.cycles.ids("another")) == []
 
     def test_a_wait_replaces_the_wait_before(self, ledger: Ledger, lease: Lease) -> None:
         for number, outcome in enumerate((Outcome.WAITING, Outcome.HEALTHY, Outcome.WAITING, None)):

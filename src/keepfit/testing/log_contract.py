@@ -286,6 +286,11 @@ class LogContract:
         put(taken, waiting, bare, new, *(label(asked, "ham") for asked in (taken, waiting, new)))
         now = NOON + timedelta(days=1) + KEEP
         assert log.tidy(NOON + timedelta(hours=1), nothing())["removed"] == 0
+        assert list(log.outlived(NOON + timedelta(hours=1))) == []
+        old = log.outlived(now)
+        assert [day.name for day in old] == ["2026-02-27", "2026-02-28", "2026-03-01"]
+        assert old[-1].at == NOON + timedelta(hours=12)
+        assert all(day.size > 0 for day in old)
         assert log.tidy(now, series([taken.request_id]))["removed"] > 0
         assert log.rows()["request_id"].to_list() == [waiting.request_id, new.request_id]
         log.tidy(now, series([waiting.request_id]))

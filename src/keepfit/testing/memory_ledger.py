@@ -151,6 +151,9 @@ class MemoryCycles:
             and (trained_on is None or made.trained_on == trained_on)
         ]
 
+    def ids(self, project: str) -> Sequence[str]:
+        return [cycle.id for cycle in self._newest_first(project)]
+
     def _forget_wait_before(self, cycle: Cycle) -> None:
         before = next((other for other in self._newest_first(cycle.project) if other.id != cycle.id), None)
         if before and rules.replaces(cycle, before):
@@ -252,6 +255,14 @@ class MemoryOutbox:
             and (subject is None or kept.alert.subject == subject)
         ]
         return found[:limit]
+
+    def forget(self, project: str, settled: Iterable[Delivery]) -> int:
+        with self._lock:
+            known = {name for delivery in settled if (name := _name(delivery)) in self._kept and name[0] == project}
+            gone = [name for name in known if self._kept[name].status != "pending"]
+            for name in gone:
+                del self._kept[name]
+            return len(gone)
 
 
 class MemoryDocuments:

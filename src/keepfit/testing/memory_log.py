@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -28,6 +28,7 @@ from keepfit.live_ports import (
     Logged,
     Shadowed,
 )
+from keepfit.ports import Kept
 from keepfit.request_ids import RequestIds, time_of
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -109,6 +110,13 @@ class MemoryLog:
                 for id in rows:
                     del self._answers[id]
         return {"merged": 0, "removed": gone}
+
+    def outlived(self, now: datetime) -> Sequence[Kept]:
+        ends = {
+            day: datetime.combine(day + timedelta(days=1), time.min, UTC) for day in {time_of(id).date() for id in self._answers}
+        }
+        old = sorted(day for day, end in ends.items() if self._keep is not None and end <= now - self._keep)
+        return [Kept(name=str(day), size=1, at=ends[day]) for day in old]
 
     def _label(self, row: Labelled) -> None:
         before = self._labels.get(row.request_id)

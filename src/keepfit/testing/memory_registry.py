@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import AliasMoved, NotFound
 from keepfit.fitted import FittedModel
 from keepfit.ports import Model, Registration
 from keepfit.records import ModelVersion
-from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described
+from keepfit.versions import PROFILE_PATH, REFERENCE_PATH, Tag, described, reference_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,6 +86,16 @@ class MemoryRegistry:
 
     def rows(self, version: str) -> pl.DataFrame | None:
         return self._find(version).registration.reference
+
+    def fetch(self, version: str, path: str, folder: Path) -> bool:
+        registration = self._find(version).registration
+        kept = {name: text.encode() for name, text in registration.files.items()}
+        kept[REFERENCE_PATH] = reference_bytes(registration.reference)
+        found = {name: content for name, content in kept.items() if name == path or name.startswith(f"{path}/")}
+        for name, content in found.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return bool(found)
 
     def _find(self, version: str) -> Registered:
         if version not in self.versions:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keepfit.records import Alert, Delivery, Event, Severity
+from keepfit.records import Alert, Announcement, Delivery, Event, Severity
 
 if TYPE_CHECKING:
     from keepfit.ports import Ledger
@@ -35,6 +35,13 @@ class OutboxContract:
     def test_the_same_key_in_another_project_is_another_alert(self, ledger: Ledger) -> None:
         assert ledger.outbox.put(delivery("k"))
         assert ledger.outbox.put(delivery("k", project="another"))
+
+    def test_what_is_to_be_delivered_of_a_new_champion_comes_back_as_it_was(self, ledger: Ledger) -> None:
+        news = Announcement(move="c1", version="2", source="promotion", metric="accuracy", value=0.1 + 0.2)
+        announced = delivery("c1/release/2", event=Event.RELEASE, announcement=news)
+        assert ledger.outbox.put(announced)
+        assert not ledger.outbox.put(announced)
+        assert ledger.outbox.take(PROJECT, MAIL, 60) == replace(announced, attempts=1)
 
     def test_the_latest_are_read_first_and_narrowed(self, ledger: Ledger) -> None:
         for number, (event, subject, status) in enumerate(
@@ -140,10 +147,20 @@ class OutboxContract:
             thread.join()
         assert sorted(taken) == sorted(f"k{number}" for number in range(12))
 
+    def test_what_is_settled_can_be_forgotten_and_what_is_pending_cannot(self, ledger: Ledger) -> None:
+        sent, suppressed, pending = delivery("k0", status="sent"), delivery("k1", status="suppressed"), delivery("k2")
+        elsewhere = delivery("k0", status="sent", project="another")
+        for each in (sent, suppressed, pending, elsewhere, replace(sent, receiver="slack")):
+            ledger.outbox.put(each)
+        assert ledger.outbox.forget(PROJECT, [sent, suppressed, suppressed, pending, elsewhere, delivery("unknown")]) == 2
+        assert [(each.alert.key, each.receiver) for each in ledger.outbox.recent(PROJECT)] == [("k0", "slack"), ("k2", MAIL)]
+        assert list(ledger.outbox.recent("another")) == [elsewhere]
+        assert ledger.outbox.forget(PROJECT, [sent]) == 0
+
 
 def delivery(key: str, **parts: Any) -> Delivery:
     """An alert of the contract's project to its mail receiver."""
-    of_alert: dict[str, Any] = {name: parts.pop(name) for name in ("event", "subject", "project") if name in parts}
+    of_alert: dict[str, Any] = {name: parts.pop(name) for name in ("event", "subject", "project", "announcement") if name in parts}
     alert: dict[str, Any] = {"key": key, "project": PROJECT, "event": Event.DRIFT, "severity": Severity.WARNING, "at": START}
     alert |= {"title": "churn: drift", "text": "age has drifted\n→ `keepfit explain`", "cycle": "c1", **of_alert}
     return Delivery(**{"alert": Alert(**alert), "receiver": MAIL, "status": "pending", **parts})

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import pytest
 
 from keepfit.errors import AliasMoved, DataError, NotFound
 from keepfit.ports import References, Registration, Registry, Tracker, Trained
-from keepfit.versions import Tag
+from keepfit.versions import REFERENCE_PATH, Tag, reference_bytes
 
 
 def registration(cycle: str, model: Any = None, **changes: Any) -> Registration:
@@ -193,13 +194,32 @@ class ReferencesContract:
         open_both()[0].register(registration("c1"))
         assert open_both()[1].profile("1") is None
 
-    def test_a_version_that_is_not_there_is_not_found(self, open_both: Callable[[], tuple[Registry, References]]) -> None:
+    def test_what_was_stored_with_a_version_is_fetched_byte_for_byte(
+        self, open_both: Callable[[], tuple[Registry, References]], tmp_path: Path
+    ) -> None:
+        registered = registration("c1")
+        open_both()[0].register(registered)
+        references = open_both()[1]
+        for path, text in registered.files.items():
+            assert references.fetch("1", path, tmp_path / "files")
+            assert (tmp_path / "files" / path).read_text(encoding="utf-8") == text
+        assert references.fetch("1", REFERENCE_PATH, tmp_path)
+        assert (tmp_path / REFERENCE_PATH).read_bytes() == reference_bytes(registered.reference)
+        assert references.fetch("1", REFERENCE_PATH.partition("/")[0], tmp_path / "folder")
+        assert (tmp_path / "folder" / REFERENCE_PATH).is_file()
+        assert not references.fetch("1", "code/no_such_file.py", tmp_path)
+
+    def test_a_version_that_is_not_there_is_not_found(
+        self, open_both: Callable[[], tuple[Registry, References]], tmp_path: Path
+    ) -> None:
         open_both()[0].register(registration("c1"))
         for version in ("2", "latest", "9" * 26):
             with pytest.raises(NotFound):
                 open_both()[1].profile(version)
             with pytest.raises(NotFound):
                 open_both()[1].rows(version)
+            with pytest.raises(NotFound):
+                open_both()[1].fetch(version, REFERENCE_PATH, tmp_path)
 
 
 class TrackerContract:

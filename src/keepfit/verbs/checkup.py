@@ -9,20 +9,18 @@ import difflib
 import importlib
 import importlib.metadata
 import inspect
-import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepfit.addresses import scheme
 from keepfit.config import FILE_NAME, Config
 from keepfit.errors import KeepfitError
 from keepfit.prepared import held_out_by
-from keepfit.records import Place
 from keepfit.rows import contract_of
 from keepfit.settings import CandidateSettings, Column
+from keepfit.verbs.places_checkup import disk_found, files_found, folders_found, places_of
 from keepfit.verbs.serving_checkup import keys_found, log_found
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 Finding = tuple[str, bool, str]  # what, whether it is well, in words
 Check = Callable[["OpenedPorts", Config], Iterator[Finding]]
 
-LEAST_FREE = 1_000_000_000  # bytes of disk
-LONG_UNFINISHED = 3600  # seconds after which a file with a temporary name was probably given up
 SIGNATURES = {  # what the project's functions are called with
     "prepare": ("frame",),
     "train": ("features", "target"),
@@ -41,30 +37,19 @@ SIGNATURES = {  # what the project's functions are called with
     "simulate": ("day", "seed"),
     "quality": ("frame",),
 }
-TABLES = (
-    ".tsv",
-    ".tab",
-    ".txt",
-    ".dat",
-    ".xls",
-    ".xlsx",
-    ".json",
-    ".gz",
-    ".zip",
-    ".bz2",
-    ".xz",
-    ".feather",
-    ".arrow",
-    ".orc",
-    ".avro",
-)
 EXTRAS = {  # distribution -> its extra, and what needs it
     "psycopg": ("postgres", "a ledger on Postgres"),
     "lightgbm": ("lightgbm", "LightGBM's models"),
     "apprise": ("alerts", "alerts"),
     "great-expectations": ("great-expectations", "[validate] engine = 'great_expectations'"),
     "evidently": ("evidently", "[reports] evidently = true"),
-    "s3fs": ("s3", "tables and the prediction log in object storage"),
+    "s3fs": ("s3", "whatever lies on s3://"),
+    "distributed": ("dask", "[engine] url = 'dask://...'"),
+    "ray": ("ray", "[engine] url = 'ray://...'"),
+    "joblibspark": ("spark", "[engine] url = 'spark://...'"),
+    "boto3": ("s3", "[tracking] artifacts on s3://"),
+    "gcsfs": ("gcs", "whatever lies on gs://"),
+    "adlfs": ("azure", "whatever lies on az://"),
     "uvloop": ("serve", "keepfit serve"),
 }
 
@@ -117,6 +102,7 @@ def _libraries(_: OpenedPorts, __: Config) -> Iterator[Finding]:
 
 
 def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    schemes = {scheme(address) for address in (*places_of(config).values(), config.serve.log.url)}
     estimators = " ".join(each.estimator or "" for each in config.train.candidates)
     needed = {
         "psycopg": config.ledger.url.startswith("postgres"),
@@ -124,7 +110,13 @@ def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
         "apprise": bool(ports.notifier.receivers),
         "great-expectations": config.validation.engine == "great_expectations",
         "evidently": config.reports.evidently,
-        "s3fs": config.serve.log.url.startswith("s3://"),
+        "s3fs": "s3" in schemes,
+        "distributed": config.engine.url.startswith("dask://"),
+        "ray": config.engine.url.startswith("ray://"),
+        "joblibspark": config.engine.url.startswith("spark://"),
+        "boto3": scheme(config.tracking.artifacts) == "s3",
+        "gcsfs": bool(schemes & {"gs", "gcs"}),
+        "adlfs": bool(schemes & {"az", "abfs", "abfss"}),
         "uvloop": False,  # a project need not be served
     }
     for module, (extra, use) in EXTRAS.items():
@@ -135,76 +127,7 @@ def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
             yield f"optional: {extra}", not needed[module], words
 
 
-def _folders(_: OpenedPorts, config: Config) -> Iterator[Finding]:
-    data = config.data
-    for name, setting in (("inbox", data.inbox), ("archive", data.archive), ("quarantine", data.quarantine), ("state", ".keepfit")):
-        yield _folder(name, config.path(setting))
-
-
-def _folder(name: str, folder: Path) -> Finding:
-    if folder.exists() and not folder.is_dir():
-        return name, False, f"{folder} is a file: move it away, or name another folder"
-    if not folder.exists():
-        parent = next(parent for parent in folder.parents if parent.exists())
-        if name == "inbox":
-            return name, False, f"{folder} does not exist: make it, or correct [data] inbox"
-        if os.access(parent, os.W_OK):
-            return name, True, f"{folder} is made when it is needed"
-        return name, False, f"{folder} does not exist and cannot be made: give this user the right to write to {parent}"
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return name, False, f"{folder} cannot be read and written: give this user the right to"
-    return name, True, str(folder)
-
-
-def _disk(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
-    free = shutil.disk_usage(config.root).free
-    waiting = sum(arrival.size for arrival in ports.inbox.list(Place.INBOX))
-    needed = max(LEAST_FREE, 5 * waiting)  # prepared rows, models and their database beside the data
-    words = f"{free / 1e9:.1f} GB are free"
-    yield "disk", free >= needed, words if free >= needed else f"{words}: a cycle may need {needed / 1e9:.1f} GB. Free some space."
-
-
 # -------------------------------------------------------------------------------------------------------------- data
-
-
-def _inbox(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
-    folder = config.path(config.data.inbox)
-    if not os.access(folder, os.R_OK | os.X_OK):  # said already
-        return
-    arrivals = ports.inbox.list(Place.INBOX)
-    settled = sum(arrival.settled for arrival in arrivals)
-    fresh = len(arrivals) - settled
-    given_up = [arrival.name for arrival in arrivals if not arrival.settled and _age(folder / arrival.name) > LONG_UNFINISHED]
-    words = f"{settled} files are ready" + (f", {fresh} still being written: a run leaves them for later" if fresh else "")
-    if given_up:
-        words += f". {_shown(given_up)} did not change for an hour: rename or remove what is not being written any more"
-    yield "files", not given_up, words
-    yield from _strays(folder, {arrival.name for arrival in arrivals})
-
-
-def _strays(folder: Path, taken: set[str]) -> Iterator[Finding]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    strays = [path.relative_to(folder).as_posix() for path in files if path.relative_to(folder).as_posix() not in taken]
-    tables = [name for name in strays if name.lower().endswith(TABLES) and not name.endswith((".quality.json", ".reason.json"))]
-    if tables:
-        yield (
-            "ignored files",
-            False,
-            f"{_shown(tables)}: rename or convert to .csv, .parquet or .jsonl, or no run will take them in",
-        )
-    elif strays:
-        yield "ignored files", True, f"{_shown(strays)}: no data by their names"
-
-
-def _age(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:  # it has been moved meanwhile
-        return 0.0
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _contract(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
@@ -377,6 +300,10 @@ def _loadable(ports: OpenedPorts, version: str, shown: str) -> Finding:
     return "champion", True, f"{shown} can be loaded"
 
 
+def _engine(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
+    yield "engine", True, ports.engine.check()
+
+
 def _alerts(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
     receivers = ports.notifier.receivers
     if not receivers:
@@ -384,6 +311,16 @@ def _alerts(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
         return
     ports.notifier.check()
     yield "alerts", True, f"go to {', '.join(receivers)}; `keepfit alerts --test` tries them"
+
+
+def _release(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    github = config.release.github
+    if not ports.releaser.receivers:
+        yield "release", True, "nothing follows a promotion: see [release.github] enabled, ENABLE_CD_TRIGGER"
+        return
+    ports.releaser.check()
+    where = f": {github.workflow} of {github.owner}/{github.repository} at {github.ref}" if github.enabled else ""
+    yield "release", True, f"a promotion starts {', '.join(ports.releaser.receivers)}{where}; nobody was asked"
 
 
 def _not_made_yet(ports: OpenedPorts, port: str, url: str, config: Config) -> bool:
@@ -397,16 +334,18 @@ CHECKS: dict[str, Check] = {
     "settings": _settings,
     "libraries": _libraries,
     "optional parts": _extras,
-    "folders": _folders,
-    "disk": _disk,
-    "files": _inbox,
+    "folders": folders_found,
+    "disk": disk_found,
+    "files": files_found,
     "functions": _functions,
     "contract": _contract,
     "metric": _metric,
     "candidates": _candidates,
     "ledger": _ledger,
     "MLflow": _registry,
+    "engine": _engine,
     "alerts": _alerts,
+    "release": _release,
     "prediction log": log_found,
     "API keys": keys_found,
 }

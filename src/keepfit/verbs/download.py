@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepfit.addresses import is_remote
 from keepfit.config import Config
 from keepfit.errors import ConfigError, DataError, NotFound, Unavailable
 from keepfit.templates.sms_spam.real_data import as_csv
@@ -99,6 +100,8 @@ def _place(source: Source, config: Config | None, out: Path | None) -> Path:
             f"This project does not read what would be written: the columns {', '.join(source.columns)}, with {source.target} as "
             "the target. `keepfit init sms-spam DIR` makes one that does; --out writes it elsewhere."
         )
+    if is_remote(data.inbox):
+        raise ConfigError(f"The inbox is at {data.inbox}: fetch the file with --out FILE, and copy it there.")
     return config.path(data.inbox) / source.name
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from keepfit.config import Config
-from keepfit.errors import NotFound
+from keepfit.errors import ConfigError, DataError, NotFound
 from keepfit.records import Cycle, Outcome
+from keepfit.reporting.status import FILE_NAME, DriftStatus, read_status
+from keepfit.settings import Duration
 from keepfit.verbs.rehearsal import QuietPorts, rehearse_on
 
 
@@ -36,3 +41,19 @@ def _judged_now(ports: Any, config: Config) -> Cycle:
     if cycle.outcome is Outcome.WAITING:
         raise NotFound(f"There is nothing to look at: {cycle.reason}. `keepfit monitor` shows the last judgement.")
     return publish(cycle, quiet, config, drawn=True)
+
+
+def read_report(cycle: str | None, max_age: str | None, ports: Any, config: Config) -> DriftStatus:
+    """drift_status.json, read as any other program would. Raises `DataError` where it is missing, broken, not of this project or
+    this cycle, or older than `max_age` (such as "26h"), `ConfigError` for what is no duration."""
+    try:
+        age: timedelta | None = TypeAdapter(Duration | None).validate_python(max_age)
+    except ValidationError:
+        raise ConfigError(f"{max_age!r} is no duration: expected one such as '26h' or '2d'") from None
+    path = config.path(config.reports.folder) / FILE_NAME
+    status = read_status(path, max_age=age, now=ports.clock.now())
+    project = config.project.name
+    if status.project != project or (cycle is not None and status.cycle != cycle):
+        wanted = f"cycle {cycle}" if cycle is not None else f"project {project}"
+        raise DataError(f"{path} is stale: it was written by cycle {status.cycle} of {status.project}, not by {wanted}.")
+    return status

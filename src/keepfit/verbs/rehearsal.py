@@ -53,6 +53,7 @@ class QuietPorts:
         self.store = _OverlayStore(ports.store)
         self.tracker = _QuietTracker()
         self.ledger = _QuietLedger(ports.ledger)
+        self.releaser = _QuietReleaser()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ports, name)
@@ -116,6 +117,10 @@ class _OverlayStore:
 
         frames = [self._new[name][0] if name in self._new else self._store.load([name], columns) for name in names]
         return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+
+class _QuietReleaser:
+    receivers = ()
 
 
 class _QuietTracker:

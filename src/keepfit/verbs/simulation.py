@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
+from io import BytesIO
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from keepfit.config import Config
 from keepfit.errors import ConfigError, UserCodeError
+from keepfit.ports import Inbox
+from keepfit.records import Place
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keepfit.opened_ports import OpenedPorts
 
-def simulate(start: str | None, days: int, options: Mapping[str, Any], code: Any, config: Config) -> list[str]:
-    """Write one file a day; returns their names below the inbox. A day's data depends on its date, the seed and the options.
 
-    Raises `ConfigError` for a project without a generator or a date that is none, `UserCodeError` when the generator fails.
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """One day's file."""
+
+    file: str  # its name below the inbox
+    date: str  # the day
+    rows: int
+    new: bool  # whether it was written now; False: it was there
+    quality: dict[str, Any] | None  # what [simulate] quality says of it
+
+
+def simulate(
+    start: str | None, days: int, options: Mapping[str, Any], ports: OpenedPorts, config: Config, *, once: bool = False
+) -> list[Made]:
+    """Write one file a day. A day's data depends on its date, the seed and the options. With `once` a day is left as it is whose
+    file lies in the inbox or the archive under its name, or with this very content in quarantine.
+
+    Raises `ConfigError` for a project without a generator or a date that is none, `UserCodeError` when the generator fails,
+    `Unavailable` where the inbox cannot be written.
     """
-    inbox = config.path(config.data.inbox)
-    names = []
+    code, made = ports.generator, []
+    is_there = _looked_up(ports.inbox) if once and config.simulate is not None else lambda name, content: False
     for day, frame in made_up(start, days, options, code, config):
         assert config.simulate is not None  # noqa: S101 - made_up has looked
         name = config.simulate.file_name.format(day=day)
-        _write(inbox / name, frame)
+        content, quality = _content(name, frame), None
         if config.simulate.quality is not None:
-            report = {"day": day.isoformat(), **code.call("quality", frame)}
-            _write_text((inbox / name).with_suffix(".quality.json"), json.dumps(report, indent=2, default=str) + "\n")
-        names.append(name)
-    return names
+            quality = json.loads(json.dumps(code.call("quality", frame), default=str))
+        new = not is_there(name, content)
+        if new:
+            if quality is not None:  # first: a file that is there has its report
+                beside = PurePosixPath(name).with_suffix(".quality.json").as_posix()
+                ports.originals.add(beside, (json.dumps({"day": day.isoformat(), **quality}, indent=2) + "\n").encode())
+            ports.originals.add(name, content)
+        made.append(Made(file=name, date=day.isoformat(), rows=len(frame), new=new, quality=quality))
+    return made
+
+
+def _looked_up(inbox: Inbox) -> Callable[[str, bytes], bool]:
+    """Tells by name and content whether a day's file has come before."""
+    names = {arrival.name for place in (Place.INBOX, Place.ARCHIVE) for arrival in inbox.list(place)}
+    refused = inbox.list(Place.QUARANTINE)
+
+    def is_there(name: str, content: bytes) -> bool:
+        if name in names:
+            return True
+        alike = [arrival for arrival in refused if arrival.name.startswith(name.rpartition(".")[0])]
+        batches = (inbox.identify(arrival, Place.QUARANTINE) for arrival in alike)
+        return any(batch is not None and batch.id == hashlib.sha256(content).hexdigest() for batch in batches)
+
+    return is_there
 
 
 def made_up(
@@ -53,18 +94,11 @@ def _date(text: str | None) -> date:
         raise ConfigError(f"--start {text!r} is no date: expected one like 2026-01-31") from None
 
 
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    """Under a temporary name first: a file that has its name is whole."""
+def _content(name: str, frame: pd.DataFrame) -> bytes:
     writers = {".parquet": "to_parquet", ".csv": "to_csv"}
-    if path.suffix not in writers or not hasattr(frame, "to_parquet"):
-        raise UserCodeError(f"[simulate] file_name = '*{path.suffix}': expected .csv or .parquet, and a frame from the function")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    getattr(frame, writers[path.suffix])(temporary, index=False)
-    temporary.replace(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    suffix = PurePosixPath(name).suffix
+    if suffix not in writers or not hasattr(frame, "to_parquet"):
+        raise UserCodeError(f"[simulate] file_name = '*{suffix}': expected .csv or .parquet, and a frame from the function")
+    content = BytesIO()
+    getattr(frame, writers[suffix])(content, index=False)
+    return content.getvalue()

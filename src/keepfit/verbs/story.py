@@ -8,6 +8,7 @@ from keepfit.records import (
     Action,
     ColumnDrift,
     Cycle,
+    DataVersion,
     Decision,
     DriftReport,
     Interval,
@@ -178,8 +179,17 @@ def _training(cycle: Cycle) -> str:
     return (
         f"Challenger: version {candidate.version}, {candidate.name}{_settings(candidate.parameters)}, trained on "
         f"{candidate.rows} rows of {_count(len(candidate.batches), 'batch', 'batches')} "
-        f"(window: {candidate.window}, seed {candidate.seed}).{among}"
+        f"(window: {candidate.window}, seed {candidate.seed}).{among}{_data_version(cycle.data)}"
     )
+
+
+def _data_version(data: DataVersion | None) -> str:
+    if data is None:
+        return ""
+    how = "by DVC" if data.kept_by == "dvc" else "by their hashes"
+    commit = f", pointers in commit {data.commit[:12]}" if data.commit else ""
+    gone = f"; {_count(len(data.missing), 'file was', 'files were')} gone" if data.missing else ""
+    return f"\nIts data are version {data.id[:12]}: {_count(data.files, 'file', 'files')}, kept {how}{commit}{gone}."
 
 
 def _verdict(verdict: Verdict | None) -> str:

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from keepfit.adapters.gx_checks import GxChecks, context
+from keepfit.adapters.gx_checks.old_results import GxResults
 from keepfit.errors import ConfigError, MissingExtra
 from keepfit.ports import Checked, Fault, Look
 from keepfit.records import Finding
@@ -141,6 +142,23 @@ def test_only_the_latest_runs_are_kept(tmp_path, monkeypatch) -> None:
     assert [path.parts[-3] for path in pages(tmp_path)] == ["2.csv", "3.csv", "4.csv"]
     results = (tmp_path / "gx/uncommitted/validations").rglob("*.json")
     assert sorted(path.parts[-3] for path in results) == ["2.csv", "3.csv", "4.csv"]
+
+
+def test_housekeeping_finds_the_results_with_their_pages_and_removes_one_without_the_others(tmp_path) -> None:
+    results = GxResults(tmp_path / "gx")
+    assert results.kept() == []
+    for name in ("a.csv", "b.csv"):
+        check(tmp_path, name)
+    first, second = results.kept()
+    [page] = [path for path in pages(tmp_path) if path.parts[-3] == "a.csv"]
+    assert first.name.split("/")[1] == "a.csv"
+    assert first.size == page.stat().st_size + (tmp_path / "gx/uncommitted/validations" / first.name).stat().st_size
+    for _ in range(2):  # gone already is fine
+        results.remove(first.name)
+        assert [path.parts[-3] for path in pages(tmp_path)] == ["b.csv"]
+        assert results.kept() == [second]
+    check(tmp_path, "c.csv")
+    assert len(pages(tmp_path)) == 2, "Great Expectations goes on"
 
 
 def test_a_dry_run_writes_nothing_and_finds_the_same(tmp_path) -> None:

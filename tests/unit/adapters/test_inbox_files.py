@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepfit.adapters.inbox_files import InboxFiles, _parse
+from keepfit.adapters.inbox_files import InboxFiles
+from keepfit.adapters.inbox_files.parsing import parse
 from keepfit.config import Config
 from keepfit.errors import DataError, KeepfitError, Unavailable
 from keepfit.records import Batch, Place
@@ -28,7 +29,7 @@ def settings(**data: Any) -> Any:
 
 
 def parsed(content: str | bytes, name: str = "a.csv", **data: Any) -> pl.DataFrame:
-    return _parse(name, content.encode() if isinstance(content, str) else content, settings(**data))
+    return parse(name, content.encode() if isinstance(content, str) else content, settings(**data))
 
 
 def folders(root: Path, **data: Any) -> InboxFiles:
@@ -266,7 +267,7 @@ def test_a_short_settle_time_is_waited_for_once(tmp_path, monkeypatch) -> None:
         waited.append(seconds)
         os.utime(path, (1, 1))
 
-    monkeypatch.setattr("keepfit.adapters.inbox_files.time.sleep", wait)
+    monkeypatch.setattr("keepfit.adapters.inbox_files.local.time.sleep", wait)
     [arrival] = folders(tmp_path, settle="3s").list(Place.INBOX)
     assert (waited, arrival.settled) == ([3.0], True)
     assert folders(tmp_path, settle="6s").list(Place.INBOX)
@@ -331,15 +332,17 @@ def test_a_batch_that_is_nowhere_is_told(tmp_path) -> None:
 def test_across_file_systems_the_copy_is_whole_before_the_original_goes(tmp_path, monkeypatch) -> None:
     inbox = folders(tmp_path)
     source = put(tmp_path)
-    rename, seen = Path.rename, []
+    link, seen = Path.hardlink_to, []
 
     def elsewhere(self: Path, target: Path) -> Path:
-        if self == source:
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        seen.append((source.exists(), self.read_text()))
-        return rename(self, target)
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def given(self: Path, target: Path) -> None:
+        seen.append((source.exists(), target.read_text()))
+        link(self, target)
 
     monkeypatch.setattr(Path, "rename", elsewhere)
+    monkeypatch.setattr(Path, "hardlink_to", given)
     inbox.move(batch(inbox), Place.ARCHIVE)
     assert seen == [(True, "x,y\n1,a\n")]
     assert not source.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from keepfit.adapters.project_code import FolderCode, kept_code
+from keepfit.adapters.project_code import FolderCode, forget, kept_code
 from keepfit.errors import ConfigError, DataError, ModelRefused, UserCodeError
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0]})
@@ -196,3 +197,38 @@ def test_importing_keepfit_imports_none_of_the_projects_code(tmp_path) -> None:
         )
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path).returncode == 0
+
+
+def test_a_project_that_is_forgotten_leaves_no_module_to_the_next(tmp_path) -> None:
+    """Two in one process, as under `keepfit watch`: both have a features.py, and only one of them has what it imports."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "shared").mkdir()
+    (first / "shared/words.py").write_text("FACTOR = 3\n")
+    text = "from shared.words import FACTOR\n\n\ndef prepare(frame):\n    return frame * FACTOR\n"
+    assert code(first, text).prepare(FRAME)["x"].tolist() == [3.0, 6.0]
+    forget(first)
+    with pytest.raises(UserCodeError, match="No module named 'shared'"):
+        code(second, text).prepare(FRAME)
+    assert code(first).prepare(FRAME)["x"].tolist() == [3.0, 6.0]
+    forget(first)
+    (first / "shared/words.py").write_text("FACTOR = 40\n")
+    assert code(first).prepare(FRAME)["x"].tolist() == [40.0, 80.0]
+    forget(first)
+    assert not {"features", "shared", "shared.words"} & sys.modules.keys()
+
+
+def test_what_is_installed_in_the_projects_folder_is_not_forgotten(tmp_path, monkeypatch) -> None:
+    """An environment in the folder is the interpreter's own: numpy does not bear being imported twice."""
+    place = tmp_path / ".venv/lib/site-packages"
+    place.mkdir(parents=True)
+    (place / "installed_there.py").write_text("")
+    monkeypatch.syspath_prepend(place)
+    installed = importlib.import_module("installed_there")
+    try:
+        forget(tmp_path)
+        assert sys.modules["installed_there"] is installed
+    finally:
+        del sys.modules["installed_there"]
+    assert {"keepfit", "pandas", "__main__"} <= sys.modules.keys()

@@ -21,7 +21,7 @@ from keepfit.adapters.sklearn_trainer import SklearnTrainer
 from keepfit.adapters.sklearn_trainer.candidates import Option
 from keepfit.adapters.sklearn_trainer.selection import folds
 from keepfit.adapters.sklearn_trainer.sharing import alike, divided
-from keepfit.adapters.sklearn_trainer.threads import fits_at_once
+from keepfit.adapters.sklearn_trainer.threads import disturb_each_other
 from keepfit.config import Config
 from keepfit.prepared import FILE, GROUP, HOLDOUT, TIME, TRUTH, groups_of
 from keepfit.stats.metrics import builtin
@@ -229,16 +229,17 @@ def test_models_that_draw_from_one_source_are_the_same_however_many_threads_ther
 
 
 @pytest.mark.parametrize(
-    ("end", "at_once"),
+    ("end", "alone"),
     [
-        (LinearSVC(), 1),
-        (CalibratedClassifierCV(LinearSVC()), 1),
-        (LogisticRegression(solver="liblinear"), 1),
-        (SVC(probability=False), 1),
-        (LogisticRegression(), 4),
-        (MultinomialNB(), 4),
+        (LinearSVC(), True),
+        (CalibratedClassifierCV(LinearSVC()), True),
+        (LogisticRegression(solver="liblinear"), True),
+        (SVC(probability=False), True),
+        (LogisticRegression(), False),
+        (MultinomialNB(), False),
     ],
     ids=str,
 )
-def test_only_they_are_fitted_one_after_the_other(end: Any, at_once: int) -> None:
-    assert fits_at_once([option(Pipeline([("scale", StandardScaler()), ("estimator", Pipeline([("model", end)]))]))], 4) == at_once
+def test_only_they_are_fitted_one_after_the_other(end: Any, alone: bool) -> None:
+    pipeline = Pipeline([("scale", StandardScaler()), ("estimator", Pipeline([("model", end)]))])
+    assert disturb_each_other([option(pipeline)]) is alone

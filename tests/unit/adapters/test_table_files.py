@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from keepfit.adapters.table_files import TableFiles, parquet, text
-from keepfit.errors import ConfigError, DataError, NotFound, Unavailable
+from keepfit.errors import DataError, NotFound, Unavailable
 
 CELLS = ["plain", 'a "quoted" word', "two\nlines", 'a comma, and\r\n"both"', "é ü 漢", ""]
 ROWS = 4000
@@ -148,10 +148,27 @@ def test_a_damaged_parquet_page_is_found_by_its_checksum(tmp_path: Path) -> None
         read(path)
 
 
+def test_a_folder_is_all_data_files_below_it(tmp_path: Path) -> None:
+    for name in ("b.csv", "deep/er/a.csv", "_SUCCESS", ".part.csv", "_temporary/half.csv", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a\n1\n")
+    found = [Path(place.name).relative_to(tmp_path).as_posix() for place in TableFiles.at(f"{tmp_path}/").files]
+    assert found == ["b.csv", "deep/er/a.csv"]
+
+
+def test_who_reads_elsewhere_finds_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    monkeypatch.chdir(tmp_path)
+    pieces = TableFiles.at("t.csv").pieces()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [frame["a"].to_list() for piece in pieces for frame in piece()] == [["1"]]
+
+
 def test_what_is_not_there_or_not_readable_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound):
         TableFiles.at(str(tmp_path / "t.csv"))
-    with pytest.raises(ConfigError, match="is a folder"):
+    with pytest.raises(NotFound, match="a folder without data files"):
         TableFiles.at(str(tmp_path))
     (tmp_path / "t.csv").write_text("a\n1\n")
     monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))

@@ -125,7 +125,7 @@ def test_whoever_is_killed_between_the_claim_and_the_file_is_made_up_for(tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(intake, "_put", die)
+        patch.setattr(killed.ports.originals, "add", die)
         take_in(killed.ports, killed.config)
     assert (killed.ports.spans.count(), files(killed)) == (1, {})
     killed.ports.log.label([log.answers[0]["request_id"]], ["no"])  # the span is as it was claimed
@@ -142,7 +142,7 @@ def test_two_spans_without_files_are_made_up_for(tmp_path: Path, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake, "_put", die)
+        patch.setattr(made.ports.originals, "add", die)
         patch.setattr(intake, "_write_late", lambda *_: [])
         for _ in range(2):
             labelled(made, 3)

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from tests.unit.stages.world import Always, FakeTrainer, World
 
-from keepfit.errors import DataError, LeaseLost, Unavailable
+from keepfit.errors import DataError, LeaseLost
 from keepfit.prepared import HOLDOUT
-from keepfit.records import BatchState, Cycle, Outcome, Place
+from keepfit.records import Announcement, BatchState, Cycle, Event, Outcome, Place
 from keepfit.versions import Tag
 
 COLUMNS = {"x": {"type": "number"}, "y": {"type": "category"}}
@@ -122,18 +122,43 @@ def test_a_promotion_that_is_resumed_moves_nothing_again(tmp_path) -> None:
     assert len(one.ports.ledger.journal.entries("demo")) == 1
 
 
-def test_a_release_that_fails_is_reported_and_undoes_nothing(tmp_path) -> None:
+class Pipeline:
+    """The port `Releaser`: remembers what was started."""
+
+    receivers = ("the pipeline",)
+
+    def __init__(self) -> None:
+        self.started: list[Announcement] = []
+
+    def release(self, announcement: Announcement, receiver: str) -> None:
+        self.started.append(announcement)
+
+    def check(self) -> None:
+        """All is well."""
+
+
+def test_a_promotion_is_put_into_the_outbox_once_to_be_delivered(tmp_path) -> None:
+    one = world(tmp_path, alerts={"quiet_hours": "00:00-23:59", "min_severity": "critical", "events": []})
+    one.ports.releaser = pipeline = Pipeline()
+    cycle = upto(one, "compare", rows())
+    one.ports.ledger.cycles.save(cycle, one.ports.lease)
+    cycle = one.through("promote", "release", cycle=cycle)
+    again = one.through("release", cycle=replace(cycle, released=None))
+    assert again.released == cycle.released == "the pipeline is asked to deliver version 1; `keepfit alerts` tells what came of it"
+    (put,) = one.ports.ledger.outbox.recent("demo", event=Event.RELEASE)
+    assert (put.receiver, put.status, put.not_before, pipeline.started) == ("the pipeline", "pending", None, [])
+    verdict = cycle.verdict
+    assert verdict is not None
+    assert put.alert.announcement == Announcement(
+        move=cycle.id, version="1", source="promotion", metric=verdict.metric, value=verdict.challenger
+    )
+
+
+def test_without_a_pipeline_nothing_is_put_to_be_delivered(tmp_path) -> None:
     one = world(tmp_path)
-
-    class Down:
-        def release(self, promotion: Any, cycle: str) -> str:
-            raise Unavailable("the pipeline does not answer")
-
-    one.ports.releaser = Down()
-    cycle = upto(one, "archive", rows())
-    assert cycle.released == "failed: the pipeline does not answer"
-    assert one.ports.registry.aliases == {"champion": "1"}
-    assert cycle.batches[0].state is BatchState.ARCHIVED
+    cycle = upto(one, "release", rows())
+    assert cycle.released == "nothing is configured to follow a promotion"
+    assert list(one.ports.ledger.outbox.recent("demo", event=Event.RELEASE)) == []
 
 
 # ---------------------------------------------------------------------------------------------------------------- archive

@@ -14,6 +14,7 @@ import polars as pl
 
 from keepfit import cycle as loop
 from keepfit.adapters.inbox_files import InboxFiles
+from keepfit.adapters.manifest_data import ManifestVersions
 from keepfit.adapters.no_release import NoRelease
 from keepfit.adapters.pandera_checks import PanderaChecks
 from keepfit.adapters.parquet_store import ParquetStore
@@ -105,13 +106,17 @@ class World:
     @cached_property
     def ports(self) -> Any:
         ledger = MemoryLedger(self.clock)
+        inbox, store = InboxFiles(self.config.data, self.folder), ParquetStore(self.folder / ".keepfit/prepared")
         registry = MemoryRegistry(alias=self.config.promote.alias, now=self.clock.now)
         return SimpleNamespace(
             clock=self.clock,
             ledger=ledger,
             lease=ledger.leases.acquire("demo", "here:1:0.0", 1e9),
-            inbox=InboxFiles(self.config.data, self.folder),
-            store=ParquetStore(self.folder / ".keepfit/prepared"),
+            inbox=inbox,
+            originals=inbox,
+            store=store,
+            frames=store,
+            versions=ManifestVersions(inbox, store, lambda: registry, lambda ids: ledger.batches.known("demo", ids)),
             checker=PanderaChecks(),
             code=self.code(),
             metric=self.metric or builtin(self.config.train.metric or "accuracy", self.config.train.positive),

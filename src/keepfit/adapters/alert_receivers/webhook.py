@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from keepfit.adapters.alert_receivers.channel import Channel, text, title, wrong
 from keepfit.errors import Unavailable
+from keepfit.posting import post
 from keepfit.records import Alert
-
-if TYPE_CHECKING:
-    from email.message import Message
 
 
 def webhook_receivers(environment: Mapping[str, str], timeout: float) -> list[Channel]:
@@ -32,31 +26,9 @@ def webhook_receivers(environment: Mapping[str, str], timeout: float) -> list[Ch
 def send(alert: Alert, url: str, timeout: float) -> None:
     """Post the message. Raises `Unavailable`."""
     words = f"*{_escaped(title(alert))}*\n{_escaped(text(alert))}"
-    body = json.dumps({"text": words}).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "keepfit"}
-    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - http or https, by `_host`
-    try:
-        with urllib.request.build_opener(_StayHere).open(request, timeout=timeout):
-            return
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise Unavailable(f"answered {error.code} {error.reason}") from None  # the error itself knows the address
-    except urllib.error.URLError as error:
-        raise Unavailable(f"was not reached: {error.reason}") from None
-    except Exception as error:  # a timeout in the middle, or an answer that is no HTTP
-        raise Unavailable(f"was not reached: {type(error).__name__}") from None
-
-
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as an empty GET and look delivered."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Message) -> Any:
-        raise urllib.error.HTTPError(req.full_url, code, msg, headers, fp)
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+    reply = post(url, {"text": words}, {}, timeout)
+    if not reply.taken:
+        raise Unavailable(f"answered {reply.code} {reply.reason}")
 
 
 def _host(url: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from keepfit.errors import ConfigError, KeepfitError, NotFound, Unavailable
+from keepfit.object_storage import is_of_a_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,6 +82,11 @@ class Connection:
         from requests import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
+        if is_of_a_store(error):
+            return Unavailable(
+                f"The store of the models does not answer as it should: {error}. Check [tracking] artifacts, and the credentials "
+                "in the environment; nothing is lost, run again."
+            )
         if not isinstance(error, MlflowException | RequestException | SQLAlchemyError | OSError | sqlite3.Error):
             return None
         cause = _innermost(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,18 @@ class MlflowReferences:
         import polars as pl
 
         return self._read(version, Tag.REFERENCE, REFERENCE_PATH, pl.read_parquet)
+
+    def fetch(self, version: str, path: str, folder: Path) -> bool:
+        with self._connection.translated(), tempfile.TemporaryDirectory(prefix="keepfit-") as place:
+            found, client = self._connection.version(self._name, version), self._connection.client
+            above = path.rpartition("/")[0] or None
+            if not found.run_id or all(item.path != path for item in client.list_artifacts(found.run_id, above)):
+                return False
+            brought, target = Path(client.download_artifacts(found.run_id, path, place)), folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if brought.is_dir() else shutil.copyfile
+            copy(brought, target)
+            return True
 
     def _read(self, version: str, tag: Tag, path: str, read: Callable[[Path], T]) -> T | None:
         """None for a version that does not say it has such a file: one made elsewhere, or by an older keepfit."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from keepfit.adapters.mlflow_registry.runs import Runs
 from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, Unavailable
 from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
-from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described, hash_of_served
+from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described, hash_of_served, reference_bytes
 
 KEPT_OPEN = 3  # champion, challenger, and one to come
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
@@ -29,7 +28,7 @@ PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth"}
 class MlflowRegistry:
     """`Registry` over MLflow 3, on a database or a server.
 
-    `artifacts` is the folder for files when the experiment must be made; with a server leave it out, the server knows.
+    `artifacts` is the folder or URL for files when the experiment must be made; with a server leave it out, the server knows.
     `scratch` is where files are put together before they are logged; the system's folder for temporary ones where it is left out.
     `formats` are tried in their order; the first that knows a model stores it.
     """
@@ -43,7 +42,7 @@ class MlflowRegistry:
         *,
         alias: str = "champion",
         run_name: str = "ModelRetraining",
-        artifacts: Path | None = None,
+        artifacts: Path | str | None = None,
         scratch: Path | None = None,
     ) -> None:
         if not name.strip() or set(name) & set("/:"):
@@ -264,9 +263,7 @@ def _write_files(registration: Registration, model: Model, folder: Path) -> Path
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     (folder / REFERENCE_PATH).parent.mkdir(parents=True, exist_ok=True)
-    reference = io.BytesIO()
-    registration.reference.write_parquet(reference)  # not to the file: polars does not say that a disk is full
-    (folder / REFERENCE_PATH).write_bytes(reference.getbuffer())
+    (folder / REFERENCE_PATH).write_bytes(reference_bytes(registration.reference))
     return folder
 
 

@@ -25,7 +25,7 @@ class Runs:
     and made anew. The caller holds the project's lease, so nobody else is at work on it.
     """
 
-    def __init__(self, connection: Connection, experiment: str, artifacts: Path | None) -> None:
+    def __init__(self, connection: Connection, experiment: str, artifacts: Path | str | None) -> None:
         self._connection = connection
         self._experiment = experiment
         self._artifacts = artifacts
@@ -103,7 +103,7 @@ class Runs:
         if self._id is None:
             found = client.get_experiment_by_name(self._experiment)
             if found is None:
-                place = self._artifacts.resolve().as_uri() if self._artifacts else None
+                place = self._artifacts.resolve().as_uri() if isinstance(self._artifacts, Path) else self._artifacts
                 try:
                     self._id = client.create_experiment(self._experiment, artifact_location=place)
                 except MlflowException as error:  # somebody else was faster

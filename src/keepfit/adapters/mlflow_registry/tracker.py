@@ -12,7 +12,7 @@ from keepfit.adapters.mlflow_registry.runs import Runs
 class MlflowTracker:
     """`Tracker` over MLflow."""
 
-    def __init__(self, url: str, experiment: str, *, artifacts: Path | None = None) -> None:
+    def __init__(self, url: str, experiment: str, *, artifacts: Path | str | None = None) -> None:
         self._connection = Connection(url)
         self._runs = Runs(self._connection, experiment, artifacts)
 

@@ -5,7 +5,7 @@ The heavy libraries are imported when there is something to read or to drain: wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from keepfit.adapters.prediction_log.segments import Segments
+    from keepfit.ports import Kept
 
 
 class ParquetLog:
@@ -65,6 +66,11 @@ class ParquetLog:
         waited_for = taken if self._settings.intake else None
         removed = 0 if self._settings.keep is None else remove(self._segments, now - self._settings.keep, waited_for)
         return {"merged": merge(self._segments, now, self._settings.compact), "removed": removed}
+
+    def outlived(self, now: datetime) -> Sequence[Kept]:
+        from keepfit.adapters.prediction_log.tidying import outlived
+
+        return [] if self._settings.keep is None else outlived(self._place, now - self._settings.keep)
 
     @cached_property
     def _segments(self) -> Segments:

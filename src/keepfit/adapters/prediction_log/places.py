@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Protocol
-from urllib.parse import unquote, urlsplit
 
+from keepfit.addresses import is_remote, local_path
 from keepfit.errors import KeepfitError, Unavailable
-from keepfit.object_storage import file_system, is_of_a_store, scheme
+from keepfit.object_storage import is_of_a_store
+from keepfit.object_storage.store import ObjectStore
 
 TEMPORARY = ".tmp"
-_WITH_BUCKETS = ("s3", "gs", "gcs")
 _WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
-# A server that keeps the line open and says nothing must not hold up whoever drains, reads or answers.
-_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
 
 Fill = Callable[[IO[bytes]], Any]  # writes the file
 
@@ -34,6 +32,10 @@ class Place(Protocol):
 
     def names(self, under: str) -> list[str]:
         """All files below a folder, sorted; what is still being written does not count."""
+        ...
+
+    def sizes(self, under: str) -> dict[str, int]:
+        """The same, each with its bytes."""
         ...
 
     def write(self, name: str, fill: Fill) -> None:
@@ -60,10 +62,7 @@ class Place(Protocol):
 
 def place_at(url: str, folder: Path) -> Place:
     """The place of a URL, or of a path below `folder`. Raises `ConfigError`, `MissingExtra`."""
-    kind = scheme(url)
-    if kind == "file":
-        return FolderPlace(Path(unquote(urlsplit(url).path)))
-    return StorePlace(url) if kind else FolderPlace(folder / url)
+    return StorePlace(url) if is_remote(url) else FolderPlace(folder / local_path(url))
 
 
 class FolderPlace:
@@ -84,6 +83,13 @@ class FolderPlace:
                 Path(folder, name).relative_to(self._folder) for folder, _, names in walked for name in names if name[0] != "."
             ]
         return sorted(path.as_posix() for path in found)
+
+    def sizes(self, under: str) -> dict[str, int]:
+        found = {}
+        for name in self.names(under):
+            with _asked(self._folder / name), contextlib.suppress(FileNotFoundError):  # merged meanwhile
+                found[name] = (self._folder / name).stat().st_size
+        return found
 
     def write(self, name: str, fill: Fill) -> None:
         self._put(name, fill, _replace)
@@ -126,80 +132,45 @@ class FolderPlace:
 
 
 class StorePlace:
-    """A prefix in object storage, by fsspec. One put makes a file appear whole."""
+    """A prefix in object storage. One put makes a file appear whole."""
 
     def __init__(self, url: str) -> None:
-        self._url, self._scheme = url.rstrip("/"), scheme(url)
-        options: dict[str, Any] = {"config_kwargs": _PATIENCE} if self._scheme == "s3" else {}
-        with _asked(url):
-            why = f"the prediction log at {url}"
-            self._files = file_system(url, why, use_listings_cache=False, skip_instance_cache=True, **options)
-            self._root = str(self._files._strip_protocol(self._url))
+        self._store = ObjectStore(url, "The prediction log")
 
     def folders(self, under: str) -> list[str]:
-        with _asked(self._url):
-            try:
-                found = self._files.ls(self._path(under), detail=True)
-            except FileNotFoundError:
-                self._check_bucket()
-                return []
-        return sorted(each["name"].rstrip("/").rpartition("/")[2] for each in found if each["type"] == "directory")
+        return self._store.folders(under)
 
     def names(self, under: str) -> list[str]:
-        with _asked(self._url):
-            found = self._files.find(self._path(under))
-            if not found:
-                self._check_bucket()
-        return sorted(name[len(self._root) + 1 :] for name in found)
+        return list(self._store.listing(under))
+
+    def sizes(self, under: str) -> dict[str, int]:
+        return {name: found.size for name, found in self._store.listing(under).items()}
 
     def write(self, name: str, fill: Fill) -> None:
-        whole = BytesIO()
-        fill(whole)
-        with _asked(f"{self._url}/{name}"):
-            self._files.pipe_file(self._path(name), whole.getvalue())
+        self._store.write(name, _whole(fill))
 
     def write_new(self, name: str, fill: Fill) -> bool:
-        whole = BytesIO()
-        fill(whole)
-        with _asked(f"{self._url}/{name}"):
-            try:
-                self._files.pipe_file(self._path(name), whole.getvalue(), mode="create")
-            except OSError as error:  # stores say in many ways that it is there
-                if error.errno == errno.ENOSYS:
-                    return self._write_looking(name, whole.getvalue())
-                if not self._files.exists(self._path(name)):
-                    raise
-                return False
-        return True
+        return self._store.write_new(name, _whole(fill))
 
     def sources(self, names: Sequence[str]) -> list[IO[bytes]]:
-        with _asked(self._url, missing=True):
-            found = self._files.cat([self._path(name) for name in names])
-        return [BytesIO(found[self._path(name)]) for name in names]
+        found = dict(zip(names, self._store.read_all(names), strict=True))
+        gone = [name for name, content in found.items() if content is None]
+        if gone:
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", gone[0])
+        return [BytesIO(content) for content in found.values() if content is not None]
 
     def remove(self, names: Sequence[str]) -> None:
         for name in names:
-            with _asked(f"{self._url}/{name}"), contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(self._path(name))
+            self._store.remove(name)
 
     def sweep(self) -> None:
         """Nothing: what is not whole is not there."""
 
-    def _write_looking(self, name: str, whole: bytes) -> bool:
-        """Where the store knows no conditional writes."""
-        if self._files.exists(self._path(name)):
-            return False
-        self._files.pipe_file(self._path(name), whole)
-        return True
 
-    def _check_bucket(self) -> None:
-        """An empty log is one thing, a bucket that is not there another."""
-        bucket = self._root.partition("/")[0]
-        if self._scheme in _WITH_BUCKETS and not self._files.exists(bucket):
-            raise Unavailable(f"{self._url} cannot be used: there is no bucket {bucket!r}. Make it, or put serve.log.url right.")
-
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
+def _whole(fill: Fill) -> bytes:
+    content = BytesIO()
+    fill(content)
+    return content.getvalue()
 
 
 def _replace(temporary: Path, target: Path) -> bool:

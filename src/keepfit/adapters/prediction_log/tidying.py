@@ -13,8 +13,10 @@ from itertools import groupby
 
 import polars as pl
 
-from keepfit.adapters.prediction_log.segments import LABELS, PREDICTIONS, SHADOWS, Segments, day_of
+from keepfit.adapters.prediction_log.places import Place
+from keepfit.adapters.prediction_log.segments import ENDING, LABELS, PREDICTIONS, SHADOWS, Segments, day_of
 from keepfit.live_ports import REQUEST
+from keepfit.ports import Kept
 
 KINDS = (PREDICTIONS, SHADOWS, LABELS)
 LEVELS = 3  # of a day that is not over: single spools, merged ones, and those merged again
@@ -40,6 +42,16 @@ def remove(segments: Segments, before: datetime, taken: pl.Series | None) -> int
     waited for); silent answers and labels go with the last answers of their day. Returns how many segments went."""
     found = {day for kind in KINDS for day in segments.days(kind) if _end(day) <= before}
     return sum(_removed(segments, day, taken) for day in sorted(found))
+
+
+def outlived(place: Place, before: datetime) -> list[Kept]:
+    """The days that ended before a moment, with the bytes of their segments."""
+    days: dict[str, int] = {}
+    for kind in KINDS:
+        for name, size in place.sizes(kind).items():
+            if name.endswith(ENDING):
+                days[day_of(name)] = days.get(day_of(name), 0) + size
+    return [Kept(name=day, size=size, at=_end(day)) for day, size in sorted(days.items()) if _end(day) <= before]
 
 
 def _merged(segments: Segments, kind: str, day: str, names: Sequence[str]) -> str | None:

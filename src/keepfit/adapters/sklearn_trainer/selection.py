@@ -98,6 +98,11 @@ def hold_back_latest(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows[~inside], rows[inside]
 
 
+def positions(rows: pd.DataFrame, some: pd.DataFrame) -> np.ndarray:
+    """Where the rows of some of the batches stand among all."""
+    return np.flatnonzero(rows[FILE].isin(set(some[FILE])))
+
+
 def fixed_window(config: Config) -> int | None:
     """N of the window "last N"; None where it is another."""
     window = config.retrain.window

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _DRAWING = ("LinearSVC", "LinearSVR", "SVC", "NuSVC")  # liblinear's and libsvm's, beside LogisticRegression's solver
 
 
-def fits_at_once(options: Sequence[Option], wanted: int) -> int:
-    """Fits that may run beside each other: one where any option's model is fitted by liblinear or libsvm.
+def disturb_each_other(options: Sequence[Option]) -> bool:
+    """Whether no two may be fitted beside each other in one process: where any option's model is fitted by liblinear or libsvm.
 
     Those draw from one random source for the whole process, whatever seed each is given, so that two at once would disturb each
     other and the same rows would make another model each time. What they are fitted on is shared (see `sharing`), which saves more
     than a second thread would.
     """
-    return 1 if any(_draws(part) for option in options for part in _parts(option)) else wanted
+    return any(_draws(part) for option in options for part in _parts(option))
 
 
 def within_a_fit(rows: pd.DataFrame, features: Sequence[str]) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,28 +12,27 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from threadpoolctl import threadpool_limits
 
 from keepfit.adapters.sklearn_trainer.candidates import Candidates, Option
-from keepfit.adapters.sklearn_trainer.selection import fixed_window, folds, hold_back_latest, last, window_name
-from keepfit.adapters.sklearn_trainer.sharing import alike, divided
-from keepfit.adapters.sklearn_trainer.threads import fits_at_once, within_a_fit
+from keepfit.adapters.sklearn_trainer.search import Search, seed_everything
+from keepfit.adapters.sklearn_trainer.selection import Fold, fixed_window, folds, hold_back_latest, last, positions, window_name
+from keepfit.adapters.sklearn_trainer.sharing import alike
+from keepfit.adapters.sklearn_trainer.threads import disturb_each_other, within_a_fit
 from keepfit.config import Config
 from keepfit.errors import DataError
 from keepfit.fitted import FittedModel
-from keepfit.ports import Metric, Model, Predictions, Trained
-from keepfit.prepared import FILE, TRUTH, for_metric, groups_of
+from keepfit.ports import Engine, Metric, Model, Predictions, Trained
+from keepfit.prepared import FILE, TRUTH, groups_of
 from keepfit.records import CandidateScore
-from keepfit.stats.units import value
+from keepfit.threads import Threads
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Split = tuple["pd.DataFrame", "pd.DataFrame"]  # rows to fit on, and rows to judge on
 
 
 class SklearnTrainer:
     """See `keepfit.ports.Trainer`.
 
     `text` names the columns that hold text; `own` is the project's train function and `build` finds its estimators, both None
-    where the project has none.
+    where the project has none. Candidates are tried on `engine`; the one that is chosen is fitted here, on all rows.
     """
 
     def __init__(
@@ -44,18 +42,18 @@ class SklearnTrainer:
         text: Sequence[str],
         own: Callable[[Any, Any], Any] | None = None,
         build: Callable[[str], Any] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._config, self._metric, self._own = config, metric, own
+        self._engine = engine or Threads(config.engine.workers)
         self._candidates = Candidates(config, text, build)
         self._classes = config.project.task == "classification"
 
     def train(self, rows: pd.DataFrame, features: Sequence[str]) -> Trained:
         self._check(rows, features)
-        seed = self._config.train.seed
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        seed_everything(self._config.train.seed)
         options = [] if self._own is not None else list(self._candidates.options(rows[list(features)]))
-        workers = fits_at_once(options, self._config.engine.workers)
+        workers = 1 if disturb_each_other(options) else self._config.engine.workers
         with joblib.parallel_config("threading", n_jobs=workers), threadpool_limits(within_a_fit(rows, features)):
             if self._own is not None:
                 return self._train_own(rows, features)
@@ -94,7 +92,7 @@ class SklearnTrainer:
         window = fixed_window(self._config)
         within = last(rows, window).reset_index(drop=True)
         divided = folds(within, self._target(within), self._config) if len(options) > 1 else ()
-        found = self._scores(options, [(within.iloc[training], within.iloc[judging]) for training, judging in divided], features)
+        found = self._scores(options, within, divided, features)
         means = [float(mean) for mean in found.mean(axis=1)] if len(divided) else [np.nan] * len(options)
         return options[self._best(means)], window, _described(options, [window] * len(options), means)
 
@@ -107,48 +105,35 @@ class SklearnTrainer:
             return self._choose(options, rows, features)
         windows = [None, *(size for size in self._config.retrain.windows if size < before[FILE].nunique())]
         pairs = [(option, window) for window in windows for option in options]
-        scores = self._scores(options, [(last(before, window), latest) for window in windows], features).T.ravel().tolist()
+        splits = [(positions(rows, last(before, window)), positions(rows, latest)) for window in windows]
+        scores = self._scores(options, rows, splits, features).T.ravel().tolist()
         best, window = pairs[self._best(scores)]
         return best, window, _described([option for option, _ in pairs], [window for _, window in pairs], scores)
 
-    def _scores(self, options: Sequence[Option], splits: Sequence[Split], features: Sequence[str]) -> np.ndarray:
+    def _scores(
+        self, options: Sequence[Option], rows: pd.DataFrame, splits: Sequence[Fold], features: Sequence[str]
+    ) -> np.ndarray:
         """The metric of every option (a row each) on the judging rows of every split (a column each)."""
-        groups = alike(options)
-        work = [(group, split) for split in range(len(splits)) for group in groups]
-        judge = joblib.delayed(self._judge)
-        scores = joblib.Parallel(prefer="threads")(
-            judge([options[position] for position in group], *splits[split], features) for group, split in work
-        )
         found = np.full((len(options), len(splits)), np.nan)
-        for (group, split), of_group in zip(work, scores, strict=True):
-            found[group, split] = of_group
+        if not splits:
+            return found
+        search = Search(
+            rows=rows,
+            features=features,
+            target=self._target(rows),
+            groups=groups_of(rows, self._config),
+            splits=splits,
+            options=options,
+            metric=self._metric,
+            seed=self._config.train.seed,
+            threads=within_a_fit(rows, features),
+        )
+        parts = [(group, split) for split in range(len(splits)) for group in alike(options)]
+        with self._engine.entered() as workers:
+            scores = workers.each(search, parts, alone=disturb_each_other(options))
+            for (group, split), of_group in zip(parts, scores, strict=True):
+                found[group, split] = of_group
         return found
-
-    def _judge(
-        self, options: Sequence[Option], training: pd.DataFrame, judging: pd.DataFrame, features: Sequence[str]
-    ) -> list[float]:
-        """The metric of options that prepare alike on rows that no fit has seen; NaN where one cannot be fitted or scored."""
-        judging, target = judging.reset_index(drop=True), self._target(training)
-        preparation, _ = divided(options[0].built())
-        given, asked = training[list(features)], judging[list(features)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # convergence and rare classes show in the score
-            if preparation is not None:
-                try:
-                    given = preparation.fit_transform(given, target)
-                except (ValueError, TypeError):
-                    return [float("nan")] * len(options)
-                asked = preparation.transform(asked)
-            return [self._score(divided(option.built())[1], given, target, asked, judging) for option in options]
-
-    def _score(self, estimator: Any, given: Any, target: np.ndarray, asked: Any, judging: pd.DataFrame) -> float:
-        try:
-            model = FittedModel(estimator.fit(given, target))
-        except (ValueError, TypeError):
-            return float("nan")
-        groups = groups_of(judging, self._config)
-        score = value(self._metric.statistics(judging[TRUTH].to_numpy(), model.predict(asked), groups, for_metric(judging)))
-        return float("nan") if score is None else score
 
     def _best(self, scores: Sequence[float]) -> int:
         """Index of the best score; the first of equals, and the first candidate where nothing could be scored."""
@@ -157,6 +142,7 @@ class SklearnTrainer:
 
     def _fit(self, option: Option, rows: pd.DataFrame, features: Sequence[str]) -> Any:
         pipeline = option.built()
+        seed_everything(self._config.train.seed)  # whatever the search has drawn, and wherever
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # convergence and rare classes show in the score

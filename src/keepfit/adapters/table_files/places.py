@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ class Place:
     """One data file."""
 
     name: str  # a path, or a URL
+    folder: str = ""  # that a path is below of, when somebody else reads it
 
     @property
     def kind(self) -> str:
@@ -53,7 +54,7 @@ class Place:
 
     def _raw(self) -> IO[bytes]:
         if not scheme(self.name):
-            return Path(self.name).open("rb")
+            return Path(self.folder, self.name).open("rb")
         return cast("IO[bytes]", _files_of(self.name).open(self.name, "rb"))
 
 
@@ -68,10 +69,14 @@ def beginnings(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def find(address: str) -> tuple[Place, ...]:
-    """The data files of a path, a glob or a URL, by name. Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`."""
+    """The data files of a path, a folder, a glob or a URL, by name.
+
+    Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`.
+    """
     with _translated(address):
         names = _remote(address) if scheme(address) else _local(address)
-    places = tuple(Place(name) for name in sorted(names))
+    here = "" if scheme(address) else str(Path.cwd())
+    places = tuple(Place(name, here) for name in sorted(names))
     for place in places:
         if not place.kind:
             raise ConfigError(f"{place.name} is of no kind that keepfit reads: expected a name that ends in {EXPECTED}.")
@@ -81,7 +86,7 @@ def find(address: str) -> tuple[Place, ...]:
 def _local(address: str) -> list[str]:
     path = Path(address)
     if path.is_dir():
-        raise ConfigError(f"{address} is a folder: name the files in it, such as '{address.rstrip('/')}/*.parquet'.")
+        return _data_files(address, (str(file) for file in path.rglob("*") if file.is_file()))
     if path.exists():
         return [address]
     if not glob.has_magic(address):
@@ -98,7 +103,7 @@ def _remote(address: str) -> list[str]:
         if not files.exists(address):
             raise NotFound(f"{address}: there is no such file.")
         if files.isdir(address):
-            raise ConfigError(f"{address} is a folder: name the files in it, such as '{address.rstrip('/')}/*.parquet'.")
+            return _data_files(address, map(files.unstrip_protocol, files.find(address)))
         return [address]
     names = [files.unstrip_protocol(name) for name in files.glob(address) if not files.isdir(name)]
     if not names:
@@ -106,8 +111,17 @@ def _remote(address: str) -> list[str]:
     return names
 
 
+def _data_files(folder: str, names: Iterable[str]) -> list[str]:
+    """Those of a kind that is read, below a folder; hidden ones and markers such as Spark's _SUCCESS are no data."""
+    below = len(folder.rstrip("/")) + 1
+    found = [name for name in names if Place(name).kind and not any(part[:1] in "._" for part in name[below:].split("/"))]
+    if not found:
+        raise NotFound(f"{folder} is a folder without data files: expected names that end in {EXPECTED}.")
+    return found
+
+
 def _files_of(address: str) -> Any:
-    return file_system(address, f"reading {address}", expected="a path, a glob or an s3:// URL")
+    return file_system(address, f"reading {address}", expected="a path, a folder, a glob or an s3:// URL")
 
 
 @contextmanager

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from keepfit.addresses import is_remote as is_remote
+from keepfit.addresses import scheme as scheme
 from keepfit.errors import ConfigError
 from keepfit.extras import require
 
-_STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec")
-
-
-def scheme(address: str) -> str:
-    """What stands before ://, empty for a path.
-
-    >>> scheme("s3://bucket/log"), scheme("data/log")
-    ('s3', '')
-    """
-    found, separator, _ = address.partition("://")
-    return found if separator else ""
+_STORES = ("botocore", "aiobotocore", "boto3", "s3transfer", "aiohttp", "s3fs", "fsspec", "gcsfs", "google", "adlfs", "azure")
+_LIBRARIES = {  # scheme -> the library that fsspec opens it with, and the extra that brings it
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "az": ("adlfs", "azure"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+}
+WHOLE = (*_LIBRARIES, "memory")  # schemes under which nobody ever sees half of an object
 
 
 def file_system(address: str, why: str, *, expected: str = "a path or an s3:// URL", **options: Any) -> Any:
@@ -25,8 +26,9 @@ def file_system(address: str, why: str, *, expected: str = "a path or an s3:// U
 
     Raises `ConfigError`, `MissingExtra`."""
     name = scheme(address)
-    if name == "s3":
-        require("s3fs", extra="s3", why=why)
+    if name in _LIBRARIES:
+        module, extra = _LIBRARIES[name]
+        require(module, extra=extra, why=why)
     fsspec = require("fsspec", extra="s3", why=why)
     try:
         return fsspec.filesystem(name, **options)

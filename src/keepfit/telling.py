@@ -1,4 +1,4 @@
-"""Lines for whoever looks after the server: `action=` and ids on standard error, never what was asked or answered."""
+"""Lines for whoever looks after a server or a watcher: `action=` and ids on standard error, never rows or what was asked."""
 
 from __future__ import annotations
 

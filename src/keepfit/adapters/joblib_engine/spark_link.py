@@ -1,0 +1,82 @@
+"""Spark, through joblibspark's backend for joblib."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from keepfit.adapters.joblib_engine.links import AWAY, Link, host_and_port, knock, signals_kept
+from keepfit.errors import ConfigError, Unavailable
+from keepfit.extras import require
+
+EXAMPLE = "'spark://HOST:PORT', the address of Spark's master, or 'spark://local[2]'"
+
+
+@contextmanager
+def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: ARG001 - Spark's workers are there already
+    """A session on a master, or in this process for 'spark://local[N]'; one that is there already is used."""
+    why = "[engine] url = 'spark://...'"
+    require("pyspark", extra="spark", why=why)
+    joblibspark = require("joblibspark", extra="spark", why=why)
+    place = url.removeprefix("spark://").rstrip("/")
+    local = place == "local" or place.startswith("local[")
+    if not local:
+        host, port = host_and_port(url, EXAMPLE)
+        knock(host, port, url, seconds, "Start its master there.")
+    session, own = _session(place if local else f"spark://{place}", url, local=local)
+    warnings.filterwarnings("ignore", module="joblibspark")  # of what it would rather have
+    joblibspark.register_spark()
+    try:
+        yield _link(session)
+    finally:
+        if own:
+            session.stop()
+
+
+def _session(master: str, url: str, *, local: bool) -> tuple[Any, bool]:
+    from pyspark import SparkConf, SparkContext
+    from pyspark.sql import SparkSession
+
+    there = SparkSession.getActiveSession()
+    if there is not None:
+        return there, False
+    if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        raise ConfigError("[engine] url = 'spark://...' needs Java, and there is neither JAVA_HOME nor java here: install it.")
+    settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
+    if local:  # else the place of Python is the workers' matter, as PYSPARK_PYTHON says
+        settings |= {f"spark.driver.{name}": "127.0.0.1" for name in ("host", "bindAddress")}
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = SparkConf().setMaster(master).setAppName("keepfit").setAll(list(settings.items()))
+    try:
+        with signals_kept():
+            return SparkSession(SparkContext(conf=conf, gateway=_gateway())), True
+    except Exception as error:  # Py4J's, Java's and Python's, by what is wrong
+        reason = str(error).strip().partition("\n")[0]
+        raise Unavailable(f"{url} does not answer as Spark does: {type(error).__name__}: {reason} {AWAY}") from error
+
+
+@cache
+def _gateway() -> Any:
+    """Java, which stays as long as this process; what it says on the way is not shown, what goes wrong is raised."""
+    from pyspark.java_gateway import launch_gateway
+
+    return launch_gateway(popen_kwargs={"stderr": subprocess.DEVNULL})
+
+
+def _link(session: Any) -> Link:
+    context = session.sparkContext
+
+    def slots() -> int:
+        spark = context._jsc.sc()
+        if spark.isStopped():
+            return 0
+        return int(spark.maxNumConcurrentTasks(spark.resourceProfileManager().resourceProfileFromId(0)))
+
+    return Link(backend=lambda: "spark", slots=slots, share=context.broadcast)
