@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.measure import Failed, Limit, Row, Skipped, as_ratio, say
 
 SERVING = ("serving_tabular", "serving_text", "serving_ready", "serving_memory", "serving_swap")
-ORCHESTRATED = ("prefect_overhead",)
+ORCHESTRATED = ("prefect_overhead", "airflow_overhead")
 NAMES = ("nothing_to_do", "large_ledger", "cold_cycle", *ORCHESTRATED, "drift_speed", "drift_alarms", "cluster_drift", *SERVING)
 PACKAGES = (
     "keepfit",

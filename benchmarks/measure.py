@@ -19,13 +19,14 @@ PEERS = ("mlflow", "evidently", "great_expectations", "prefect")
 
 # Nobody reports home, neither keepfit's own MLflow nor the peers.
 SILENCE = {
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 # Settings of the person who runs the benchmark must not reach what is measured.
-STRANGE = ("KEEPFIT_", "MLFLOW_", "PREFECT_", "GX_", "PYTHON")
+STRANGE = ("AIRFLOW_", "KEEPFIT_", "MLFLOW_", "PREFECT_", "GX_", "PYTHON")
 
 
 class Skipped(Exception):

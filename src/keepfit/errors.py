@@ -72,7 +72,7 @@ class SchemaTooNew(Unavailable):
 
 
 class TooSoon(Unavailable):
-    """A server asks not to be asked again for a while."""
+    """A server asks not to be asked again for a while. What was to be sent waits until then."""
 
     def __init__(self, message: str | None = None, *, seconds: float = 0.0) -> None:
         """`seconds`: how long."""

@@ -62,4 +62,4 @@ if __name__ == "__main__":
             found["drift"] = drift(tables, url)
     except KeepfitError as error:
         found["error"] = [type(error).__name__, str(error)]
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))

@@ -1,4 +1,4 @@
-"""The same champion and the same drift wherever the work is done, on real clusters of this machine, also when a worker is killed."""
+"""The same champion and the same drift wherever the work is done: on real clusters of this machine, a worker of which is killed."""
 
 from __future__ import annotations
 
@@ -149,14 +149,14 @@ def on_engine(work: Work, copy: Path, url: str, *wanted: str, kill_at: Path | No
     with started([sys.executable, str(script), str(copy), url, str(work.tables), *wanted], work, more | environment) as process:
         if kill_at:
             kill(kill_at)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     return {**json.loads(out), "errors": errors}
 
 
 def kill(mark: Path) -> None:
     """End who has written down its process there, as kill -9 does."""
-    eventually(lambda: mark.exists() and mark.read_text().endswith("\n"), "a fit that waits to be killed")
+    eventually(lambda: mark.exists() and mark.read_text().endswith("\n"), "a fit that waits to be killed", 150)
     os.kill(int(mark.read_text()), signal.SIGKILL)
 
 
@@ -276,11 +276,8 @@ def test_ray_comes_to_the_same_though_a_worker_is_killed(work: Work, tmp_path: P
 
 def those_of(place: Path) -> list[psutil.Process]:
     """The processes that were told of this folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(place) in word for word in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    every = psutil.process_iter(["cmdline"])
+    return [process for process in every if any(str(place) in word for word in process.info["cmdline"] or ())]
 
 
 @pytest.mark.skipif(not shutil.which("java"), reason="Spark needs Java, which is not here")

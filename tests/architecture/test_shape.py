@@ -35,6 +35,7 @@ EXIT_CODES = {
     "AliasMoved": 1,
     "Unavailable": 1,
     "SchemaTooNew": 1,
+    "TooSoon": 1,
     "LeaseHeld": 3,
     "LeaseLost": 3,
     "Conflict": 1,

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.acceptance.runs import eventually
 
 HEAVY = {
     "airflow",
@@ -108,7 +108,9 @@ def test_importing_keepfit_loads_nothing_but_python(new: Path) -> None:
     assert not packages & (HEAVY | DATABASE | {"pydantic", "typer", "rich", "click"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["init", "--help"], ["watch", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["run", "--help"], ["init", "--help"], ["watch", "--help"]], ids=" ".join
+)
 def test_help_loads_nothing_heavy(new: Path, arguments: list[str]) -> None:
     packages, said = loaded(new, *arguments)
     assert said
@@ -144,8 +146,7 @@ def test_a_watch_with_nothing_to_do_loads_nothing_heavy(serving: Path) -> None:
     try:
         assert watch.stdout is not None
         address = next(line for line in watch.stdout if line.startswith("health at ")).split()[-1]
-        while httpx.get(address, timeout=30).json()["projects"][0]["last"] is None:
-            time.sleep(0.05)
+        eventually(lambda: httpx.get(address, timeout=30).json()["projects"][0]["last"], "its first look")
         watch.terminate()
         assert watch.wait(60) == 0
     finally:

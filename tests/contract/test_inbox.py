@@ -200,17 +200,17 @@ def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def impatient(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The proxy, and clients that try once and wait for less than a second."""
+    """The proxy, and clients that try once."""
     set_environment(monkeypatch, proxy.environment)
     monkeypatch.setattr(object_store, "_FILES", {})
     monkeypatch.setattr(object_store, "TRIES", 1)
-    monkeypatch.setattr(object_store, "PATIENCE", {"read_timeout": 0.5, "retries": {"total_max_attempts": 1}})
+    monkeypatch.setattr(object_store, "PATIENCE", {"retries": {"total_max_attempts": 1}})
     yield proxy
     proxy.goes_wrong(None)
 
 
 TIMES = {"cut_request": 3, "lost_answer": 3}  # aiohttp itself asks again where a line that was in use breaks off
-HOW = ["500", "denied", "cut_answer", "lost_answer"]
+HOW = ["500", "cut_answer", "lost_answer"]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -250,7 +250,7 @@ def copies(s3: S3Server, bucket: str, name: str) -> dict[str, bytes]:
     return {key: s3.client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
-@pytest.mark.parametrize("how", ["cut_request", "lost_answer"])
+@pytest.mark.parametrize("how", ["cut_request"])
 def test_whatever_request_of_an_upload_goes_wrong_no_part_of_a_file_is_there(
     s3: S3Server, impatient: FaultyProxy, tmp_path: Path, how: str
 ) -> None:
@@ -275,22 +275,32 @@ def test_whatever_request_of_an_upload_goes_wrong_no_part_of_a_file_is_there(
     assert at > 4
 
 
-def test_a_store_that_says_nothing_is_not_waited_for_without_end(s3: S3Server, impatient: FaultyProxy, tmp_path: Path) -> None:
+def test_a_store_that_says_nothing_is_not_waited_for_without_end(
+    s3: S3Server, impatient: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = s3.bucket()
-    inbox = in_store(f"s3://{bucket}", tmp_path)
     s3.client.put_object(Bucket=bucket, Key="inbox/a.csv", Body=ONE)
-    found = batch(inbox)
+    patient = in_store(f"s3://{bucket}", tmp_path)
+    found = batch(patient)
+    monkeypatch.setattr(object_store, "_FILES", {})
+    monkeypatch.setattr(object_store, "PATIENCE", {"read_timeout": 0.3, "retries": {"total_max_attempts": 1}})
+    inbox = in_store(f"s3://{bucket}", tmp_path)
+    impatient.goes_wrong(Fault("silent", times=100))
     for act in (lambda: inbox.list(Place.INBOX), lambda: inbox.read(found), lambda: inbox.move(found, Place.ARCHIVE)):
-        impatient.goes_wrong(Fault("silent", times=100))
         with pytest.raises(Unavailable, match=rf"s3://{bucket}.*Nothing is lost"):
             act()
-    impatient.released.set()
     impatient.goes_wrong(None)
-    assert inbox.move(found, Place.ARCHIVE).place is Place.ARCHIVE
-    impatient.released.clear()
+    assert patient.move(found, Place.ARCHIVE).place is Place.ARCHIVE
 
 
-@pytest.mark.parametrize("how", ["500", "refused", "cut_answer", "lost_answer"])
+def test_nothing_is_waited_for_longer_than_minutes() -> None:
+    """Botocore's own patience is a minute for each of five tries, under each of s3fs's."""
+    patience = object_store.PATIENCE
+    assert patience["read_timeout"] * patience["retries"]["total_max_attempts"] * object_store.TRIES <= 120
+    assert patience["connect_timeout"] <= 5
+
+
+@pytest.mark.parametrize("how", ["500", "cut_answer", "lost_answer"])
 def test_what_goes_wrong_once_is_tried_again_at_once(
     s3: S3Server, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -380,9 +390,8 @@ def test_an_object_that_is_overwritten_while_it_moves_is_never_lost(
     with monkeypatch.context() as patch, pytest.raises((DataError, Unavailable)):
         patch.setattr(object_store.ObjectStore, step, late)
         inbox.move(found, Place.ARCHIVE)
-    kept = s3.objects(bucket)
-    assert kept["inbox/a.csv"] == TWO
-    assert (ONE in kept.values()) == (step == "remove"), "overwritten before anybody copied it, as the person wished"
+    before = {"copy_new": {}, "remove": {"archive/a.csv": ONE}}[step]  # what nobody had copied was overwritten as the person wished
+    assert s3.objects(bucket) == {"inbox/a.csv": TWO, **before}
     assert batch(in_store(f"s3://{bucket}", tmp_path)).id == digest(TWO)
 
 
@@ -398,7 +407,7 @@ moves = st.tuples(st.integers(0, 5), st.sampled_from([Place.ARCHIVE, Place.QUARA
 
 
 @pytest.mark.parametrize("local", ["", "inbox", "archive"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals=st.lists(st.sampled_from("ab"), min_size=1, max_size=6), moved=st.lists(moves, max_size=10))
 def test_after_kills_at_any_step_each_file_ends_in_exactly_one_place(
     tmp_path: Path, local: str, arrivals: list[str], moved: list[tuple[int, Place, int, bool]]

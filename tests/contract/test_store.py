@@ -49,7 +49,7 @@ def at(url: str) -> ParquetStore:
     return ParquetStore(ObjectStore(url, "The prepared data"))
 
 
-@pytest.mark.parametrize("how", ["500", "denied", "cut_request", "lost_answer"])
+@pytest.mark.parametrize("how", ["500", "cut_request", "lost_answer"])
 def test_whatever_request_goes_wrong_a_frame_is_there_with_its_facts_or_not_at_all(
     s3: S3Server, impatient: FaultyProxy, how: str
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_store_that_does_not_answer_is_said_once(folder, monkeypatch) -> None:
         monkeypatch.setenv(name, "not-a-secret")
     (folder / "keepfit.toml").write_text(SETTINGS.replace("[data]\n", '[data]\ninbox = "s3://bucket/raw"\n'))
     monkeypatch.setattr("keepfit.object_storage.store.TRIES", 1)
+    monkeypatch.setattr("keepfit.object_storage.store.PATIENCE", {"retries": {"total_max_attempts": 1}})
     with project.open(folder) as opened:
         wrong = {what: words for what, well, words in opened.doctor() if not well}
     assert [name for name, words in wrong.items() if "s3://bucket/raw" in words] == ["inbox"]

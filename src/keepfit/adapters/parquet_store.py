@@ -57,8 +57,10 @@ class ParquetStore:
             content = self._files.read(name + FRAME)
         except FileNotFoundError:
             raise _missing(self._files.address(name + FRAME)) from None
+        temporary = to.with_name(f".{to.name}.{os.getpid()}.tmp")
         try:
-            to.write_bytes(content)
+            temporary.write_bytes(content)
+            temporary.replace(to)
         except OSError as error:
             raise Unavailable(f"{to} cannot be written: {error.strerror or error}. Nothing is lost; run again.") from error
 

@@ -14,6 +14,8 @@ from keepfit.cli.output import JsonOption, ProjectOption, VerboseOption, documen
 if TYPE_CHECKING:
     from keepfit.verbs.cleaning import Cleaned, Removal
 
+SHOWN, LONGEST_NAME = 2, 40  # names of each kind, and characters of one; --json has them all, and whole
+
 
 @verb
 def clean(
@@ -58,8 +60,12 @@ def _say(done: Cleaned) -> None:
 def _rows(removed: Sequence[Removal]) -> Iterator[tuple[str, str, str, str]]:
     for kind, group in groupby(sorted(removed, key=lambda each: each.kind.value), lambda each: each.kind):
         each = list(group)
-        names = ", ".join(one.name for one in each[:3]) + (f" and {len(each) - 3} more" if each[3:] else "")
+        names = ", ".join(_short(one.name) for one in each[:SHOWN]) + (f" and {len(each) - SHOWN} more" if each[SHOWN:] else "")
         yield kind.value, str(len(each)), sized(sum(one.size for one in each)), names
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def sized(size: int) -> str:

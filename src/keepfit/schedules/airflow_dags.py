@@ -44,6 +44,7 @@ def next_steps(config: Config, out: Path | None) -> str:
     return "\n".join(
         [
             "Left to do, in Airflow's environment:",
+            "  export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False",
             f"  export AIRFLOW__CORE__DAGS_FOLDER={folder}   # or write into the folder that it has, with --out",
             f"  airflow pools set {shlex.quote(settings.pool)} 1 'Tasks of keepfit, one at a time'",
             f"  airflow dags test {dags[0]} {settings.start}   # to try it; nothing else of Airflow need run",

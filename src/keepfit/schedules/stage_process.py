@@ -19,12 +19,16 @@ import sys
 import threading
 import time
 import traceback
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from keepfit import errors
 from keepfit.errors import KeepfitError
 from keepfit.records import Cycle, Outcome
+
+if TYPE_CHECKING:
+    from keepfit.project import Project
 
 GRACE = 10.0  # seconds in which a process that was asked to end gives the lease back
 
@@ -177,6 +181,7 @@ def main() -> None:
             answers.write(json.dumps(_answer(json.loads(request))) + "\n")
             answers.flush()
             busy.clear()
+        _close()
     except KeyboardInterrupt:
         code = 143
     os._exit(code)  # everything is kept; taking the imports down would only take time
@@ -192,33 +197,47 @@ def _listen(source: IO[str], requests: queue.SimpleQueue[str], busy: threading.E
         os._exit(1)
 
 
+@cache
+def _project() -> Project:
+    """Opened once: what a stage has loaded, such as the champion, the next one need not load again."""
+    from keepfit.project import open
+
+    return open(sys.argv[1])
+
+
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from keepfit.codec import dumps
-    from keepfit.project import open
 
     begun: list[Cycle] = []
     try:
-        with open(sys.argv[1]) as project:
-            cycle = project.run(
-                until=request["stage"],
-                cycle=request["cycle"],
-                force=request["force"],
-                watch=lambda stage, cycle: begun.append(cycle),
-            )
+        cycle = _project().run(
+            until=request["stage"],
+            cycle=request["cycle"],
+            force=request["force"],
+            watch=lambda stage, cycle: begun.append(cycle),
+        )
     except KeepfitError as error:
+        _close()
         return {"error": type(error).__name__, "message": str(error)}
     except Exception as error:
         traceback.print_exc()
-        return {"error": type(error).__name__, "message": str(error), "ended": bool(begun) and _has_failed(begun[-1])}
+        ended = bool(begun) and _has_failed(begun[-1])
+        _close()
+        return {"error": type(error).__name__, "message": str(error), "ended": ended}
     return {"cycle": json.loads(dumps(cycle))}
+
+
+def _close() -> None:
+    """After an error the next try begins with everything anew."""
+    if _project.cache_info().currsize:
+        _project().close()
+        _project.cache_clear()
 
 
 def _has_failed(cycle: Cycle) -> bool:
     """Whether an error has ended the cycle; False where the ledger cannot be asked."""
-    from keepfit.project import open
-
-    with contextlib.suppress(KeepfitError), open(sys.argv[1]) as project:
-        return project.cycle(cycle.id).outcome is Outcome.FAILED
+    with contextlib.suppress(KeepfitError):
+        return _project().cycle(cycle.id).outcome is Outcome.FAILED
     return False
 
 

@@ -112,6 +112,7 @@ class InboxContract:
         put(Place.INBOX, "deep/a.csv", ONE)
         before = batch(inbox)
         moved = inbox.move(before, to, "because\nof this")
+        assert files(Place.INBOX) == {}
         assert moved == inbox.move(before, to) == inbox.move(moved, to) == replace(before, place=to)
         found = files(to)
         note = found.pop("deep/a.csv.reason.json", None)

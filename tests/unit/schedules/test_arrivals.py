@@ -13,9 +13,9 @@ from keepfit.opened_ports import OpenedPorts
 from keepfit.schedules.arrivals import Seen, look_at_code, look_at_files, look_at_labels, settings_stamp
 
 
-def config(root: Path, **data: str) -> Config:
+def config(root: Path, log: str = ".keepfit/log", **data: str) -> Config:
     tree = {"project": {"name": "demo", "task": "regression"}, "data": {"target": "y", "settle": "0s", **data}}
-    return Config.of(tree, root)
+    return Config.of(tree | {"serve": {"log": {"url": log}}}, root)
 
 
 def seen(settings: Config) -> Seen:
@@ -82,6 +82,23 @@ def test_a_file_is_news_once_it_has_settled(folder: Path) -> None:
     path.write_text("x,y\n")
     assert seen(settings).news(before) == ""
     os.utime(path, (1, 1))
+    assert seen(settings).news(before) == "files"
+
+
+def test_a_bucket_is_listed(tmp_path: Path) -> None:
+    """fsspec's own store in memory; there is no file to look at from outside."""
+    import fsspec
+
+    store, bucket = fsspec.filesystem("memory"), f"/{tmp_path.name}-{os.getpid()}"
+    settings = config(tmp_path, inbox=f"memory:/{bucket}/raw", log=f"memory:/{bucket}/log")
+    before = seen(settings)
+    assert seen(settings).news(before) == ""
+    store.pipe(f"{bucket}/log/labels/date=2026-03-01/1.parquet", b"1")
+    assert seen(settings).news(before) == "labels"
+    store.pipe(f"{bucket}/raw/new.csv", b"x,y\n")
+    assert seen(settings).news(before) == "files"
+    before = seen(settings)
+    store.pipe(f"{bucket}/raw/new.csv", b"y,x\n")
     assert seen(settings).news(before) == "files"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,16 +21,16 @@ from keepfit.lease import held
 from keepfit.records import Cycle
 from keepfit.schedules.stage_process import Died, StageProcess, TooLong, Unforeseen, _answer, _understood
 
-# Python cannot break this off: the expression is matched in C, for longer than anybody waits, and no signal is looked at.
-DEAF = """
-import re
+BEGUN = """
+import os
 from pathlib import Path
+from time import sleep
 
 def prepare(frame):
-    (Path(__file__).parent / "begun").write_text(str(__import__("os").getpid()))
-    re.match(r"(a+)+$", "a" * 60 + "b")
-    return frame
+    (Path(__file__).parent / "begun").write_text(str(os.getpid()))
 """
+DEAF = BEGUN + "    return sum(range(10**15))\n"  # counts in C for days, and looks at no signal
+SLOW = BEGUN + "    sleep(1000)\n"
 DYING = "import os, signal\n\ndef prepare(frame):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 SOUND = "def prepare(frame):\n    print('this is no answer')\n    return frame.assign(together=frame['x'] + frame['y'])\n"
 
@@ -87,7 +88,7 @@ def test_an_error_that_nobody_foresaw_says_whether_it_has_ended_the_cycle(
 
 
 def test_a_stage_that_takes_too_long_is_ended_and_its_cycle_gone_on_with(folder: Path, stages: StageProcess) -> None:
-    (folder / "features.py").write_text("from time import sleep\n\ndef prepare(frame):\n    sleep(1000)\n")
+    (folder / "features.py").write_text(SLOW)
     with pytest.raises(TooLong, match=r"prepare took longer than 0.4 s.*time_limit"):
         as_far_as_prepare(stages, seconds=0.4)
     cycle = unfinished(folder)
@@ -118,20 +119,22 @@ def test_a_process_that_is_killed_is_said_to_have_been(folder: Path, stages: Sta
 
 
 def test_a_killed_orchestrator_s_stage_ends_at_once_and_gives_the_lease_back(folder: Path) -> None:
-    (folder / "features.py").write_text(
-        "from pathlib import Path\nfrom time import sleep\n\ndef prepare(frame):\n    (Path(__file__).parent / 'begun').touch()\n"
-        "    sleep(1000)\n"
-    )
+    (folder / "features.py").write_text(SLOW)
     script = (
         f"from pathlib import Path\nfrom keepfit.schedules.stage_process import StageProcess\n"
         f"StageProcess(Path({str(folder)!r})).run('prepare', None, False, 1000)"
     )
+    begun = folder / "begun"
     orchestrator = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     try:
-        eventually((folder / "begun").exists, "the stage being under way")
+        eventually(lambda: begun.exists() and begun.read_text(), "the stage being under way")
+        orchestrator.kill()
+        with keepfit.open(folder) as project:
+            eventually(lambda: project.status()["lease"] is None, "the lease being given back")
+        unfinished(folder)
     finally:
-        os.killpg(orchestrator.pid, signal.SIGKILL)
+        orchestrator.kill()
         orchestrator.wait()
-    with keepfit.open(folder) as project:
-        eventually(lambda: project.status()["lease"] is None, "the lease being given back")
-    unfinished(folder)
+        if begun.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(begun.read_text()), signal.SIGKILL)

@@ -93,9 +93,24 @@ class StoreFolder:
             self.store.remove(hidden)
 
     def _copy(self, other: StoreFolder, old: str, source: Object, name: str, digest: str) -> None:
+        """Copy an object and hold the copy against the sha256 that it should have: by the store's own checksum where both have the
+        same, else by its bytes."""
         if not other.store.copy_new(old, source, self.store, name):
             raise FileExistsError(errno.EEXIST, "something goes by that name", f"{self.address}/{name}")
-        self._verify(name, digest, source)
+        copy = self._there(name)
+        if _alike(source, copy):
+            self._remember(name, copy, digest)
+        elif self._digest_of(name, copy) != digest:
+            self._take_back(name, copy, other, old)
+            raise _changed(old)
+
+    def _take_back(self, name: str, copy: Object, other: StoreFolder, old: str) -> None:
+        """Where a store has copied what was written anew this instant: remove the copy, if that is still at its origin. Anything
+        else is left, for nobody knows whose it is."""
+        with contextlib.suppress(FileNotFoundError):
+            now = other._there(old)
+            if _alike(now, copy) or other._digest_of(old, now) == self._digest_of(name, copy):
+                self.store.remove(name, copy)
 
     @contextmanager
     def as_local(self, name: str) -> Iterator[Path]:
@@ -116,18 +131,6 @@ class StoreFolder:
         if self._digest_of(name, found) != digest:
             raise _changed(name)
         return found
-
-    def _verify(self, name: str, digest: str, source: Object) -> None:
-        """Hold a copy against the sha256 that it should have: by the store's own checksum where `source` has the same, else by
-        its bytes. What is wrong is left: somebody else must have written it this instant."""
-        copy = self._there(name)
-        if source.checksum and (source.checksum, source.size) == (copy.checksum, copy.size):
-            self._remember(name, copy, digest)
-        elif self._digest_of(name, copy) != digest:
-            raise DataError(
-                f"{self.address}/{name} does not hold what was copied there: one of the two was changed meanwhile. The original "
-                "was left in place. Run again."
-            )
 
     def _digest_of(self, name: str, seen: Object) -> str:
         mark, digest = self._verified.get(name, ("", ""))
@@ -154,6 +157,11 @@ class StoreFolder:
     def _is_fresh(self, seen: Object) -> bool:
         """Whether it may still be being written: never in a store that shows whole objects only."""
         return self.store.scheme not in WHOLE and seen.modified is not None and time.time() - seen.modified < self._settle
+
+
+def _alike(one: Object, other: Object) -> bool:
+    """Whether the store says itself that both have the same bytes."""
+    return one.checksum is not None and (one.checksum, one.size) == (other.checksum, other.size)
 
 
 def _hidden(name: str) -> str:

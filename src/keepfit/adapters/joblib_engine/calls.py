@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -16,35 +17,45 @@ Found = SimpleQueue[Answer | Exception | None]  # None: that was all
 
 
 class Call:
-    """One call of joblib's, in a thread."""
+    """`pool` holds what calls before this one have left for reuse: Ray takes seconds to start its processes anew."""
 
-    def __init__(self, link: Link, carried: Carried, items: Mapping[int, Any], at_once: int, handed_out: int, found: Found) -> None:
-        self._link, self._carried, self._items, self._found = link, carried, items, found
-        self._at_once, self._handed_out = at_once, handed_out
+    def __init__(
+        self, link: Link, carried: Carried, items: Mapping[int, Any], slots: tuple[int, int], found: Found, pool: list[Any]
+    ) -> None:
+        self._link, self._carried, self._items, self._found, self._pool = link, carried, items, found, pool
+        self._at_once, self._handed_out = slots
         self._parallel: Any = None
 
     def run(self) -> None:
+        """Put every answer into `found`, and at last None or what went wrong."""
         try:
             shared = self._link.share(self._carried)
-            self._parallel = self._joblib()
+            self._parallel = self._pool.pop() if self._pool else self._entered()
             for answer in self._parallel(delayed(carry_out)(shared, number, item) for number, item in self._items.items()):
                 self._found.put(answer)
+            self._pool.append(self._parallel)
             self._found.put(None)
-        except Exception as error:
-            self._found.put(error)
-        except SystemExit:
-            self._found.put(KeepfitError("the connection was given up"))
+        except (Exception, SystemExit) as error:
+            if self._parallel is not None:
+                leave(self._parallel)
+            self._found.put(error if isinstance(error, Exception) else KeepfitError("the connection was given up"))
 
     def stop(self) -> None:
         """Let a thread go that waits for a cluster which is gone. joblib has no public way to be told."""
-        if self._parallel is not None:
+        if self._parallel is not None and self._parallel not in self._pool:
             self._parallel._aborting = True
 
-    def _joblib(self) -> Any:
+    def _entered(self) -> Any:
         return Parallel(
             backend=self._link.backend(),
             n_jobs=max(self._link.least, self._at_once),
             pre_dispatch=self._handed_out,
             return_as="generator_unordered" if self._link.one_by_one else "list",
             **self._link.options,
-        )
+        ).__enter__()
+
+
+def leave(parallel: Any) -> None:
+    """Give back what it holds of the cluster, as far as that is still there."""
+    with suppress(Exception):
+        parallel.__exit__(None, None, None)

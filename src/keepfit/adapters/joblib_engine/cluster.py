@@ -11,7 +11,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from keepfit.adapters.joblib_engine.calls import Call, Found
+from keepfit.adapters.joblib_engine.calls import Call, Found, leave
 from keepfit.adapters.joblib_engine.carrying import Answer, Carried, packed, versions
 from keepfit.adapters.joblib_engine.links import AWAY, Link, shown
 from keepfit.errors import ConfigError, Unavailable
@@ -42,7 +42,10 @@ class ClusterEngine:
         with self._connected() as link:
             workers = ClusterWorkers(link, self.address, self._count, self._patience, self._modules)
             workers.wait()
-            yield workers
+            try:
+                yield workers
+            finally:
+                workers.leave()
 
     def check(self) -> str:
         with self.entered() as workers:
@@ -64,6 +67,7 @@ class ClusterWorkers:
         self, link: Link, address: str, count: int, patience: float, modules: Callable[[], Collection[str]] = tuple
     ) -> None:
         self._link, self._address, self._count, self._patience, self._modules = link, address, count, patience, modules
+        self._pool: list[Any] = []
 
     def each(self, work: Callable[[T], R], items: Iterable[T], *, alone: bool = False) -> Iterator[R]:
         carried = packed(work, self._modules(), alone=alone)
@@ -81,6 +85,11 @@ class ClusterWorkers:
                 raise Unavailable(f"No worker of {self._address} answers. See whether it runs and has any. {AWAY}")
             time.sleep(0.1)
         return slots
+
+    def leave(self) -> None:
+        """Let the cluster have its workers back."""
+        while self._pool:
+            leave(self._pool.pop())
 
     def _at_once(self, slots: int) -> int:
         return min(self._count, slots) if self._count > 0 else max(1, slots + 1 + self._count)
@@ -115,7 +124,7 @@ class ClusterWorkers:
         cluster that is gone."""
         found: Found = SimpleQueue()
         limited = self._count > 0  # Dask would take all that is handed out
-        call = Call(self._link, carried, items, at_once, at_once if limited else 2 * at_once, found)
+        call = Call(self._link, carried, items, (at_once, at_once if limited else 2 * at_once), found, self._pool)
         threading.Thread(target=call.run, name="keepfit-engine", daemon=True).start()
         heard = time.monotonic()
         try:

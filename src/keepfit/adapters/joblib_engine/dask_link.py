@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keepfit.adapters.joblib_engine.links import AWAY, Link, host_and_port, knock, quiet
-from keepfit.errors import Unavailable
+from keepfit.adapters.joblib_engine.links import Link, host_and_port, knock, quiet, within
 from keepfit.extras import require
 
 
@@ -19,19 +18,13 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: 
     host, port = host_and_port(url, "'dask://HOST:PORT', the address of Dask's scheduler")
     knock(host, port, url, seconds, "Start a scheduler there: dask scheduler.")
     protocol = "tls" if dask.config.get("distributed.comm.tls.ca-file", None) else "tcp"
+    address = f"{protocol}://{f'[{host}]' if ':' in host else host}:{port}"
     with quiet("distributed"):
-        client = _client(distributed, f"{protocol}://{f'[{host}]' if ':' in host else host}:{port}", url, seconds)
+        client = within(seconds, lambda: distributed.Client(address, timeout=seconds, set_as_default=False), url, "Dask")
         try:
             yield _link(client, seconds)
         finally:
             client.close(timeout=seconds)
-
-
-def _client(distributed: Any, address: str, url: str, seconds: float) -> Any:
-    try:
-        return distributed.Client(address, timeout=seconds, set_as_default=False)
-    except (OSError, ValueError) as error:  # distributed's time-outs are OSErrors
-        raise Unavailable(f"{url} does not answer as a scheduler of Dask's does: {error}. {AWAY}") from error
 
 
 def _link(client: Any, seconds: float) -> Link:

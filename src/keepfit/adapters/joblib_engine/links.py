@@ -10,9 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
 
 from keepfit.errors import ConfigError, Unavailable
+
+T = TypeVar("T")
 
 AWAY = "Nothing is lost: run again when it is back, or with [engine] url = 'local'."
 
@@ -53,6 +56,28 @@ def knock(host: str, port: int, address: str, seconds: float, advice: str) -> No
         socket.create_connection((host, port), timeout=seconds).close()
     except OSError as error:
         raise Unavailable(f"{address} does not answer: {error.strerror or error}. {advice} {AWAY}") from None
+
+
+def within(seconds: float, connect: Callable[[], T], address: str, tool: str) -> T:
+    """What `connect` returns. Raises `Unavailable` when it fails, or takes longer: the tools may wait for ever for somebody who
+    listens and says nothing, so it runs in a thread that is left behind then."""
+    found: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            found.put((connect(), None))
+        except (Exception, SystemExit) as error:  # each tool's own, Python's and their RPC libraries', by what is wrong
+            found.put((None, error if isinstance(error, Exception) else OSError("it ended")))
+
+    threading.Thread(target=run, name="keepfit-connect", daemon=True).start()
+    try:
+        connection, error = found.get(timeout=seconds)
+    except Empty:
+        raise Unavailable(f"{address} did not answer as {tool} does within {seconds:g} seconds. {AWAY}") from None
+    if error is not None:
+        reason = str(error).strip().partition("\n")[0].rstrip(".:")
+        raise Unavailable(f"{address} does not answer as {tool} does: {type(error).__name__}: {reason}. {AWAY}") from error
+    return cast("T", connection)
 
 
 @contextmanager

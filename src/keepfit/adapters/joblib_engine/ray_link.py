@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keepfit.adapters.joblib_engine.links import AWAY, Link, host_and_port, knock, quiet, signals_kept
-from keepfit.errors import Unavailable
+from keepfit.adapters.joblib_engine.links import Link, host_and_port, knock, quiet, signals_kept, within
 from keepfit.extras import require
 
 EXAMPLE = "'ray://HOST:PORT' as `ray start --head` names it, 'ray://auto' or 'ray://local'"
-SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # reports nowhere; a warning of Ray's own
+SILENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nobody reports home
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of a change to come
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # what it says of lost workers would go to our standard output
+}
 
 
 @contextmanager
@@ -29,7 +32,7 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:
     own = not ray.is_initialized()
     with quiet("ray"):
         if own:
-            _start(ray, place, url, count)
+            _start(ray, place, url, count, seconds)
         from ray.util.joblib import register_ray
 
         register_ray()
@@ -48,11 +51,10 @@ def _link(ray: Any) -> Link:
     return Link(backend=lambda: "ray", slots=slots, options={"ray_remote_args": {"num_cpus": 1}}, least=1)
 
 
-def _start(ray: Any, place: str, url: str, count: int) -> None:
-    more = {"include_dashboard": False, "num_cpus": count if count > 0 else None} if place == "local" else {}
-    try:
-        with signals_kept():
-            ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False, **more)
-    except Exception as error:  # Ray's own, Python's and its RPC library's, by what is wrong
-        reason = str(error).strip().partition("\n")[0]
-        raise Unavailable(f"{url} does not answer as Ray does: {type(error).__name__}: {reason}. {AWAY}") from error
+def _start(ray: Any, place: str, url: str, count: int, seconds: float) -> None:
+    said: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
+    with signals_kept():
+        if place == "local":  # which takes some seconds, and nobody is waited for
+            ray.init("local", include_dashboard=False, num_cpus=count if count > 0 else None, **said)
+        else:
+            within(seconds, lambda: ray.init(place, **said), url, "Ray")

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from keepfit.adapters.joblib_engine.links import AWAY, Link, host_and_port, knock, signals_kept
-from keepfit.errors import ConfigError, Unavailable
+from keepfit.adapters.joblib_engine.links import Link, host_and_port, knock, signals_kept, within
+from keepfit.errors import ConfigError
 from keepfit.extras import require
 
+STARTING = 120.0  # seconds that Java may take on a busy machine
 EXAMPLE = "'spark://HOST:PORT', the address of Spark's master, or 'spark://local[2]'"
 
 
@@ -30,8 +31,9 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: 
     if not local:
         host, port = host_and_port(url, EXAMPLE)
         knock(host, port, url, seconds, "Start its master there.")
-    session, own = _session(place if local else f"spark://{place}", url, local=local)
-    warnings.filterwarnings("ignore", module="joblibspark")  # of what it would rather have
+    session, own = _session(place if local else f"spark://{place}", url, seconds, local=local)
+    for module in ("joblibspark", "pyspark"):
+        warnings.filterwarnings("ignore", module=module)  # of what they would rather have
     joblibspark.register_spark()
     try:
         yield _link(session)
@@ -40,7 +42,7 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: 
             session.stop()
 
 
-def _session(master: str, url: str, *, local: bool) -> tuple[Any, bool]:
+def _session(master: str, url: str, seconds: float, *, local: bool) -> tuple[Any, bool]:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
@@ -54,12 +56,9 @@ def _session(master: str, url: str, *, local: bool) -> tuple[Any, bool]:
         settings |= {f"spark.driver.{name}": "127.0.0.1" for name in ("host", "bindAddress")}
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = SparkConf().setMaster(master).setAppName("keepfit").setAll(list(settings.items()))
-    try:
-        with signals_kept():
-            return SparkSession(SparkContext(conf=conf, gateway=_gateway())), True
-    except Exception as error:  # Py4J's, Java's and Python's, by what is wrong
-        reason = str(error).strip().partition("\n")[0]
-        raise Unavailable(f"{url} does not answer as Spark does: {type(error).__name__}: {reason} {AWAY}") from error
+    with signals_kept():
+        gateway = within(STARTING, _gateway, url, "Java")
+        return within(seconds, lambda: SparkSession(SparkContext(conf=conf, gateway=gateway)), url, "Spark"), True
 
 
 @cache

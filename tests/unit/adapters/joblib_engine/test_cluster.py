@@ -49,15 +49,27 @@ class Fake:
         return pickle.loads(pickle.dumps(carried))
 
 
+MADE: list[ClusterWorkers] = []
+
+
 def workers(fake: Fake, *, count: int = -1, patience: float = 5, **link: Any) -> ClusterWorkers:
-    return ClusterWorkers(fake.link(**link), "dask://somewhere:1", count, patience)
+    MADE.append(ClusterWorkers(fake.link(**link), "dask://somewhere:1", count, patience))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def _left() -> Iterator[None]:
+    yield
+    while MADE:
+        MADE.pop().leave()
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_results_come_in_order_over_many_rounds(one_by_one: bool) -> None:
     fake = Fake()
     assert list(workers(fake, one_by_one=one_by_one).each(lambda n: n * n, range(300))) == [n * n for n in range(300)]
-    assert fake.calls == (3 if one_by_one else 10)
+    assert fake.shared == (3 if one_by_one else 10)
+    assert fake.calls == 1, "a pool is made once"
 
 
 def test_no_items_ask_nobody() -> None:
@@ -69,7 +81,7 @@ def test_no_items_ask_nobody() -> None:
 def test_what_is_left_when_a_worker_was_lost_is_done_again() -> None:
     fake = Fake(losses=[WorkerLost("gone"), WorkerLost("gone again")])
     assert list(workers(fake).each(lambda n: n + 1, range(5))) == [1, 2, 3, 4, 5]
-    assert fake.calls == 3
+    assert fake.shared == 3
 
 
 def test_what_was_done_before_the_loss_is_not_done_again() -> None:
