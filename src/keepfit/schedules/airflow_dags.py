@@ -87,8 +87,8 @@ def _identifier(config: Config) -> str:
     """The project's name in the letters that Airflow allows.
 
     >>> from keepfit.config import Config
-    >>> _identifier(Config.of({"project": {"name": "Wer geht, März", "task": "regression"}, "data": {"target": "y"}}))
-    'Wer_geht__M_rz'
+    >>> _identifier(Config.of({"project": {"name": "Churn März.2", "task": "regression"}, "data": {"target": "y"}}))
+    'Churn_M_rz.2'
     """
     return re.sub(r"[^A-Za-z0-9_.-]", "_", config.project.name)
 
