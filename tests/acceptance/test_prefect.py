@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.acceptance.lives import DAYS, churn_project, end_of
 from tests.acceptance.prefect_server import POOL, PROGRAMS, PrefectServer
 from tests.acceptance.project import FEATURES, make_project, registered, write_day
 from tests.acceptance.runs import eventually
@@ -176,3 +177,14 @@ def test_a_killed_worker_s_forced_cycle_is_gone_on_with_by_the_next_run(deployed
     assert states["collect"] == "Done before"
     assert re.fullmatch("(Completed)+", "".join(states[name] for name in NAMES[2:]))
     assert len(registered(folder)["versions"]) == len(before) + 1
+
+
+def test_days_that_prefect_runs_end_as_they_do_by_hand(deployed: Deployed, churn_by_hand: dict[str, Any], tmp_path: Path) -> None:
+    folder = churn_project(tmp_path / "customers")
+    names = []
+    for day in DAYS:
+        with keepfit.open(folder) as project:
+            project.simulate(day, 1)
+        names.append(deployed.run(project=str(folder))["state"]["name"])
+    assert names == ["Promoted", "Inconclusive", "Promoted"]
+    assert end_of(folder) == churn_by_hand

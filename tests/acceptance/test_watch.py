@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.acceptance.lives import DAYS, churn_project, end_of
 from tests.acceptance.project import NAME, make_project, registered, state, write_day
 from tests.acceptance.runs import Done, Run, Runs, eventually
 
@@ -279,3 +280,16 @@ def test_a_project_that_vanishes_and_comes_back_is_gone_on_with(start: Callable[
     write_day(new, 2, "x")
     watch.wait("cycle_ended", outcome="healthy")
     watch.stop()
+
+
+def test_days_that_the_watcher_finds_end_as_they_do_by_hand(
+    start: Callable[..., Watch], churn_by_hand: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = churn_project(tmp_path / "customers")
+    watch = start(folder)
+    for number, outcome in enumerate(churn_by_hand["trainings"]):
+        with keepfit.open(folder) as project:
+            project.simulate(DAYS[number], 1)
+        watch.wait("cycle_ended", churn_by_hand["trainings"][: number + 1].count(outcome), outcome=outcome)
+    watch.stop()
+    assert end_of(folder) == churn_by_hand

@@ -13,6 +13,8 @@ from keepfit.adapters.joblib_engine.carrying import Answer, Carried, carry_out
 from keepfit.adapters.joblib_engine.links import Link
 from keepfit.errors import KeepfitError
 
+BATCHES = 16  # for each slot, where there are enough items
+
 Found = SimpleQueue[Answer | Exception | None]  # None: that was all
 
 
@@ -30,13 +32,16 @@ class Call:
         """Put every answer into `found`, and at last None or what went wrong."""
         try:
             shared = self._link.share(self._carried)
-            self._parallel = self._pool.pop() if self._pool else self._entered()
+            self._parallel = self._pool.pop() if self._pool else self._made()
+            # joblib's own guess makes batches of up to a second, the last of which keeps all other workers waiting.
+            self._parallel.batch_size = max(1, len(self._items) // (BATCHES * self._at_once))
             for answer in self._parallel(delayed(carry_out)(shared, number, item) for number, item in self._items.items()):
                 self._found.put(answer)
-            self._pool.append(self._parallel)
+            if self._link.lasting:
+                self._pool.append(self._parallel)
             self._found.put(None)
         except (Exception, SystemExit) as error:
-            if self._parallel is not None:
+            if self._parallel is not None and self._link.lasting:
                 leave(self._parallel)
             self._found.put(error if isinstance(error, Exception) else KeepfitError("the connection was given up"))
 
@@ -45,14 +50,15 @@ class Call:
         if self._parallel is not None and self._parallel not in self._pool:
             self._parallel._aborting = True
 
-    def _entered(self) -> Any:
-        return Parallel(
+    def _made(self) -> Any:
+        made = Parallel(
             backend=self._link.backend(),
             n_jobs=max(self._link.least, self._at_once),
             pre_dispatch=self._handed_out,
             return_as="generator_unordered" if self._link.one_by_one else "list",
             **self._link.options,
-        ).__enter__()
+        )
+        return made.__enter__() if self._link.lasting else made
 
 
 def leave(parallel: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -110,9 +111,10 @@ class ClusterWorkers:
                     turn += 1
             if not left:
                 return
-            if isinstance(lost, ImportError):
+            if lacking := re.search(r"No module named '[^']+'", str(lost)):
                 raise ConfigError(
-                    f"The workers of {self._address} cannot begin: {lost}. Install there the keepfit and the libraries of here."
+                    f"The workers of {self._address} cannot begin: {lacking[0]}. Install there what is installed here"
+                    " (and tell Spark which Python to use: PYSPARK_PYTHON)."
                 ) from lost
             self.wait()
         raise Unavailable(

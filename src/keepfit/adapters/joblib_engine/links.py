@@ -29,6 +29,7 @@ class Link:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the backend
     share: Callable[[Any], Any] = lambda value: value  # makes of a large object what may be given to many tasks
     one_by_one: bool = False  # whether the backend gives each result as it is made
+    lasting: bool = False  # whether its processes are worth keeping from one call to the next
     least: int = 2  # of n_jobs: with one, joblib would do the work here
 
 

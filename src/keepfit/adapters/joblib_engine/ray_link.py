@@ -48,7 +48,7 @@ def _link(ray: Any) -> Link:
         return int(ray.cluster_resources().get("CPU", 0))
 
     # Ray refuses more tasks than it has CPUs. By itself it would put all of them on one CPU.
-    return Link(backend=lambda: "ray", slots=slots, options={"ray_remote_args": {"num_cpus": 1}}, least=1)
+    return Link(backend=lambda: "ray", slots=slots, options={"ray_remote_args": {"num_cpus": 1}}, lasting=True, least=1)
 
 
 def _start(ray: Any, place: str, url: str, count: int, seconds: float) -> None:

@@ -25,7 +25,7 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: 
     """A session on a master, or in this process for 'spark://local[N]'; one that is there already is used."""
     why = "[engine] url = 'spark://...'"
     require("pyspark", extra="spark", why=why)
-    joblibspark = require("joblibspark", extra="spark", why=why)
+    require("joblibspark", extra="spark", why=why)
     place = url.removeprefix("spark://").rstrip("/")
     local = place == "local" or place.startswith("local[")
     if not local:
@@ -34,7 +34,6 @@ def connected(url: str, count: int, seconds: float) -> Iterator[Link]:  # noqa: 
     session, own = _session(place if local else f"spark://{place}", url, seconds, local=local)
     for module in ("joblibspark", "pyspark"):
         warnings.filterwarnings("ignore", module=module)  # of what they would rather have
-    joblibspark.register_spark()
     try:
         yield _link(session)
     finally:
@@ -70,6 +69,20 @@ def _gateway() -> Any:
 
 
 def _link(session: Any) -> Link:
+    from joblib._utils import _retrieve_traceback_capturing_wrapped_call
+    from joblibspark.backend import SparkDistributedBackend
+
+    class Backend(SparkDistributedBackend):  # type: ignore[misc]  # joblibspark publishes no types
+        """As joblib 1.3 and later ask of a backend: else the reason is lost of whatever fails."""
+
+        supports_retrieve_callback = True
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            return self.apply_async(func, callback)
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            return _retrieve_traceback_capturing_wrapped_call(out)
+
     context = session.sparkContext
 
     def slots() -> int:
@@ -78,4 +91,4 @@ def _link(session: Any) -> Link:
             return 0
         return int(spark.maxNumConcurrentTasks(spark.resourceProfileManager().resourceProfileFromId(0)))
 
-    return Link(backend=lambda: "spark", slots=slots, share=context.broadcast)
+    return Link(backend=Backend, slots=slots, share=context.broadcast, one_by_one=True)

@@ -65,11 +65,14 @@ def _left() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_results_come_in_order_over_many_rounds(one_by_one: bool) -> None:
+@pytest.mark.parametrize("lasting", [True, False])
+def test_results_come_in_order_over_many_rounds(one_by_one: bool, lasting: bool) -> None:
     fake = Fake()
-    assert list(workers(fake, one_by_one=one_by_one).each(lambda n: n * n, range(300))) == [n * n for n in range(300)]
-    assert fake.shared == (3 if one_by_one else 10)
-    assert fake.calls == 1, "a pool is made once"
+    assert list(workers(fake, one_by_one=one_by_one, lasting=lasting).each(lambda n: n * n, range(300))) == [
+        n * n for n in range(300)
+    ]
+    rounds = 3 if one_by_one else 10
+    assert (fake.shared, fake.calls) == (rounds, 1 if lasting else rounds)
 
 
 def test_no_items_ask_nobody() -> None:
