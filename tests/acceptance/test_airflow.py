@@ -24,6 +24,7 @@ from keepfit.schedules.writing import put
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # everything happens before the first test, while others wait for it
     pytest.mark.skipif(not PYTHON.exists(), reason="Airflow's environment is not installed: `make test` installs it"),
 ]
 
@@ -42,7 +43,7 @@ def life(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
 def live(place: Path, runs: Runs) -> dict[str, Any]:
     churn, walk = churn_project(place / "churn"), make_project(place / "walk")
     settings = churn / "keepfit.toml"
-    text = settings.read_text().replace('start = "2026-01-01"', 'start = "2025-12-01"')
+    text = settings.read_text().replace('start = "2026-01-01"', 'start = "2025-12-01"').replace("[data]", '[data]\nsettle = "0s"')
     settings.write_text(f'{text}\n[deploy]\nretries = 0\n\n[simulate.options]\nbroken = ["{BROKEN}"]\n')
     airflow = Airflow(place / "home", place / "dags")
     for folder in (churn, walk):

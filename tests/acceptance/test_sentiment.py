@@ -69,6 +69,7 @@ def test_a_new_domain_is_learnt_and_a_broken_day_is_set_aside(heavy, project) ->
     assert first["outcome"] == "promoted", first["reason"]
     assert 0.84 < first["verdict"]["challenger"] < 0.93
     assert len(docs(project)) == 5
+    assert [path.parent.name for path in project.glob("data-versions/*/raw.dvc")] == [first["id"]]
 
     arrive(heavy, project, "2026-01-06")
     quiet = cycle(heavy, project, learn=True)
