@@ -63,7 +63,7 @@ def rows(repeat: int) -> list[Row]:
         alone, both = timings.values()
         peaks = [json.loads(timing.output.splitlines()[-1])["peak"] for timing in (alone, both)]
         workers = [each.peak() for each in clusters.values()]
-    what = f"keepfit drift, {FILES * ROWS:,} rows x 7 in {FILES} files on S3"
+    what = f"keepfit drift, {FILES * ROWS:,} rows x 8 in {FILES} files on S3"
     return [
         Row(
             what=f"{what}, two Dask workers",
@@ -96,24 +96,25 @@ def check(output: str) -> None:
 
 
 def write(folder: Path) -> None:
-    """Both sides, a file at a time; the new one's first column is moved. About 430 MB."""
+    """Both sides, a file at a time; the new one's first column is moved. Numbers are rounded as people write them."""
     import numpy as np
     import polars as pl
 
     measure.say(f"  writing {2 * FILES} files")
-    shops = np.array([f"shop {number}" for number in range(20)])
+    shops, towns = (np.array([f"{kind} {number}" for number in range(count)]) for kind, count in (("shop", 20), ("town", 200)))
     for seed, side in enumerate(("reference", "new")):
         (folder / side).mkdir(parents=True)
         for number in range(FILES):
             draw = np.random.default_rng([seed, number])
             frame = pl.DataFrame(
                 {
-                    SHIFTED: draw.normal(0.3 * seed, 1, ROWS),
-                    "price": draw.lognormal(size=ROWS).astype(np.float32),
-                    "weight": draw.normal(size=ROWS).astype(np.float32),
-                    "age": draw.normal(40, 12, ROWS).astype(np.float32),
-                    "pieces": draw.poisson(4, ROWS).astype(np.int32),
+                    SHIFTED: draw.normal(100 + 6 * seed, 20, ROWS).round(2),
+                    "price": (10 * draw.lognormal(size=ROWS)).round(2),
+                    "weight": draw.normal(70, 12, ROWS).round(3),
+                    "distance": draw.exponential(15, ROWS).round(3),
+                    "pieces": draw.poisson(4, ROWS),
                     "shop": shops[draw.integers(0, 20, ROWS)],
+                    "town": towns[draw.integers(0, 200, ROWS)],
                     "returned": draw.random(ROWS) < 0.1,
                 }
             )

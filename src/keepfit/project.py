@@ -419,9 +419,7 @@ class Project:
         whole, daily = (None if each is None else str(each) for each in (out, below))
         return export_prepared(self.cycle(cycle), whole, daily, self.ports, self.config)
 
-    def checkout_data(
-        self, cycle: str | None = None, out: str | Path | None = None, *, version: str | None = None
-    ) -> CheckedOut:
+    def checkout_data(self, cycle: str | None = None, out: str | Path | None = None, *, version: str | None = None) -> CheckedOut:
         """Bring back the data that a cycle, or the model version named instead, was trained on: raw files, prepared rows and
         reference, byte for byte, into `out`, data-versions/CYCLE in the project's folder where none is named.
 

@@ -104,7 +104,7 @@ class Serve(Section):
     poll: Duration = timedelta(seconds=0.2)
     """How often the registry's alias is looked at."""
     model: str = ""
-    """Folder of the one version that answers, as `keepfit data model` writes it; without one the champion of the registry answers."""
+    """Folder of the one version that answers, as `keepfit data model` writes it; without one the registry's champion answers."""
     top_features: int = Field(default=5, ge=0, le=50)
     """Most features that an answer names as having contributed to it; 0: none."""
     window: Duration = timedelta(days=7)

@@ -37,8 +37,8 @@ def compare_tables(
 
     `columns` are those to look at, all without it. Memory is bounded whatever the size of the files; a table larger than some
     megabytes is laid out by rows from all over its files and then read once. The workers of `engine` read the files themselves.
-    Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`, and `DataError` for a table that cannot be read, has no rows, or
-    shares no column with the other.
+    Raises `NotFound`, `ConfigError`, `MissingExtra`, `Unavailable`, and `DataError` for a table that cannot be read, has no rows,
+    or shares no column with the other.
     """
     from keepfit.adapters.table_files import TableFiles
     from keepfit.stats.drift import drift_of

@@ -183,7 +183,8 @@ def _comparison(verdict: Verdict) -> str:
         for each in verdict.slices
     )
     notes = "".join(f"\n- {_plain(note)}" for note in verdict.notes)
-    return f"# {verdict.conclusion.value.capitalize()}\n\n{_plain(verdict.reason)}\n\n| {better} | |\n|---|---|\n{lines}\n{slices}\n{notes}\n"
+    head = f"# {verdict.conclusion.value.capitalize()}\n\n{_plain(verdict.reason)}"
+    return f"{head}\n\n| {better} | |\n|---|---|\n{lines}\n{slices}\n{notes}\n"
 
 
 # ------------------------------------------------------------------------------------------------------------- words

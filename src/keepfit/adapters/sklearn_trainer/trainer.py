@@ -110,9 +110,7 @@ class SklearnTrainer:
         best, window = pairs[self._best(scores)]
         return best, window, _described([option for option, _ in pairs], [window for _, window in pairs], scores)
 
-    def _scores(
-        self, options: Sequence[Option], rows: pd.DataFrame, splits: Sequence[Fold], features: Sequence[str]
-    ) -> np.ndarray:
+    def _scores(self, options: Sequence[Option], rows: pd.DataFrame, splits: Sequence[Fold], features: Sequence[str]) -> np.ndarray:
         """The metric of every option (a row each) on the judging rows of every split (a column each)."""
         found = np.full((len(options), len(splits)), np.nan)
         if not splits:
