@@ -62,7 +62,8 @@ def build(arguments: list[str]) -> None:
     root = PLACE / f"root-{len(list(PLACE.glob('root-*')))}"
     image: dict[str, Any] = {"root": str(root), "labels": {}, "skipped": [], "ran": []}
     known: dict[str, str] = {}
-    for word, rest in instructions(Path(arguments[-1]) / "Dockerfile"):
+    (dockerfile,) = _after("--file", arguments) or ["Dockerfile"]
+    for word, rest in instructions(Path(arguments[-1]) / dockerfile):
         if word == "ARG":
             name, _, default = rest.partition("=")
             known[name] = given.get(name, "".join(shlex.split(default)))

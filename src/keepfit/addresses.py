@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 WITH_BUCKETS = ("s3", "gs", "gcs", "az", "abfs", "abfss")  # schemes whose URLs begin with a bucket or container
 _SAME = {"gcs": "gs", "abfs": "az", "abfss": "az"}  # schemes that mean another
+_OTHERS = {"s3a": "s3", "s3n": "s3"}  # names that other tools have for one
 _ELSEWHERE = (
     "expected no password, key or token in it: a store's library reads them from the environment (AWS_*, GOOGLE_*, AZURE_*)"
 )
@@ -54,6 +55,8 @@ def checked(address: str) -> str:
     kind = scheme(address)
     if not kind:
         return address
+    if (meant := _OTHERS.get(kind.lower(), kind.lower())) != kind:
+        raise ValueError(f"expected {meant}:// rather than {kind}://")
     host, _, path = address.partition("://")[2].partition("/")
     user, at, _ = host.rpartition("@")
     if (
@@ -88,5 +91,7 @@ def lies_in(inner: str, outer: str) -> bool:
 def _parts(address: str) -> PurePath:
     if not is_remote(address):
         return PurePath(os.path.normpath(local_path(address)))
-    kind, rest = scheme(address), address.partition("://")[2]
-    return PurePosixPath("://", _SAME.get(kind, kind), rest.strip("/"))
+    kind, rest = _SAME.get(scheme(address), scheme(address)), address.partition("://")[2]
+    host, _, path = rest.partition("/")
+    container = host.partition("@")[0] if kind == "az" else host  # the account may be in the URL or in the environment
+    return PurePosixPath("://", kind, container, path.strip("/"))

@@ -41,6 +41,10 @@ class Manifest:
     missing: dict[str, str] = field(default_factory=dict)  # path -> why, of what was gone when the cycle trained
     pointers: dict[str, str] = field(default_factory=dict)  # folder -> the text of DVC's file about it; empty without DVC
 
+    def __post_init__(self) -> None:
+        if self.cycle in ("", "..") or PurePosixPath(self.cycle).name != self.cycle:  # a folder goes by it
+            raise ValueError(f"{self.cycle!r} cannot be a cycle's id")
+
     @property
     def id(self) -> str:
         """sha256 of the files' paths and hashes: equal for equal data, whichever cycle trained on them."""

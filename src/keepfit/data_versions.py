@@ -42,28 +42,49 @@ def keep_data(cycle: Cycle, batches: Sequence[Batch], reference: bytes, ports: P
     """
     manifest = _manifest(cycle, batches, reference, ports, config)
     kept = ports.versions.keep(manifest, {REFERENCE_FILE: reference})
-    version = _version(kept, config)
+    files = {MANIFEST_PATH: dumps(kept.manifest), SETTINGS_PATH: _settings(ports, config)}
+    version = _version(kept, files, config)
     tags = {"keepfit.data_version": version.id, "keepfit.data_kept_by": version.kept_by}
     tags |= {f"keepfit.dvc.{folder}": digest for folder, digest in version.folders.items()}
     if version.commit:
         tags["keepfit.data_commit"] = version.commit
-    files = {MANIFEST_PATH: dumps(kept.manifest), SETTINGS_PATH: _settings(ports, config)}
     return Stored(version=version, files=files, tags=tags, notes=kept.notes)
 
 
-def manifest_of(version: str, ports: Ports) -> Manifest:
-    """The data that a model version was trained on. Raises `NotFound`, `DataError`, `Unavailable`."""
+def manifest_of(version: str, data: DataVersion | None, ports: Ports) -> Manifest:
+    """The data that a model version was trained on. `data`: what the ledger says of them, where a cycle of its is known.
+
+    Raises `NotFound`; `DataError` where the manifest is damaged or not the one that the ledger knows; `Unavailable`.
+    """
     with tempfile.TemporaryDirectory(prefix="keepfit-") as place:
-        if not ports.references.fetch(version, MANIFEST_PATH, Path(place)):
-            raise NotFound(
-                f"Version {version} does not say which data it was trained on: it was registered from a file, made elsewhere, or "
-                "by an older keepfit."
-            )
-        text = (Path(place) / MANIFEST_PATH).read_text(encoding="utf-8")
+        fetch_manifest(version, Path(place), ports)
+        if not_as_registered(MANIFEST_PATH, data, Path(place)):
+            raise DataError(f"{MANIFEST_PATH} of version {version} is not what was registered: nothing is taken from it.")
+        return read_manifest(version, Path(place))
+
+
+def fetch_manifest(version: str, place: Path, ports: Ports) -> None:
+    """Copy the manifest below `place`. Raises `NotFound`, `Unavailable`."""
+    if not ports.references.fetch(version, MANIFEST_PATH, place):
+        raise NotFound(
+            f"Version {version} does not say which data it was trained on: it was registered from a file, made elsewhere, or "
+            "by an older keepfit."
+        )
+
+
+def read_manifest(version: str, place: Path) -> Manifest:
+    """The manifest that lies below `place`. Raises `DataError`."""
     try:
-        return loads(Manifest, text)
+        return loads(Manifest, (place / MANIFEST_PATH).read_bytes())
     except ValueError as error:
         raise DataError(f"{MANIFEST_PATH} of version {version} cannot be read: {error}") from None
+
+
+def not_as_registered(path: str, data: DataVersion | None, place: Path) -> str:
+    """The sha256 of an artifact below `place` where the ledger knows another; empty where it is the same, or none is known."""
+    wanted = data.artifacts.get(path) if data is not None else None
+    found = file_hash(place / path)
+    return "" if wanted in (None, found) else found
 
 
 def _manifest(cycle: Cycle, batches: Sequence[Batch], reference: bytes, ports: Ports, config: Config) -> Manifest:
@@ -124,7 +145,7 @@ def _settings(ports: Ports, config: Config) -> str:
     return json.dumps({"settings": config.shown(), "columns": columns}, indent=1, ensure_ascii=False)
 
 
-def _version(kept: KeptData, config: Config) -> DataVersion:
+def _version(kept: KeptData, files: Mapping[str, str], config: Config) -> DataVersion:
     manifest = kept.manifest
     return DataVersion(
         id=manifest.id,
@@ -134,6 +155,7 @@ def _version(kept: KeptData, config: Config) -> DataVersion:
         missing=tuple(manifest.missing),
         folders={folder: digest for folder, text in manifest.pointers.items() if (digest := _md5(text))},
         commit=kept.commit,
+        artifacts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()},
     )
 
 

@@ -182,6 +182,7 @@ class Packed:
 
     shelved: Shelved
     known: ModelVersion  # as the registry knew it then
+    files: tuple[str, ...] = ()  # all that was written beside this record, by their paths; nothing else is ever removed
 
 
 class Shelf(Protocol):

@@ -85,7 +85,13 @@ class OpenedPorts:
         from keepfit.adapters.inbox_files import InboxFiles
 
         known = None if self.rehearsing else self.config.root / STATE / "known-objects.jsonl"
-        return InboxFiles(self.config.data, self.config.root, known)
+        return InboxFiles(self.config.data, self.config.root, known, expected=self._had_data)
+
+    def _had_data(self) -> bool:
+        """Whether a batch has come before, by the ledger."""
+        if is_missing_file(self.config.url(self.config.ledger.url)):
+            return False
+        return any(self.ledger.batches.count(self.config.project.name).values())
 
     @cached_property
     def originals(self) -> Originals:
@@ -232,7 +238,7 @@ class OpenedPorts:
         from keepfit.adapters.mlflow_registry import MlflowAttic
 
         tracking, name = self.config.tracking, self.config.project.name
-        return MlflowAttic(self._tracking_url, tracking.experiment or name, tracking.model or name)
+        return MlflowAttic(self._tracking_url, tracking.experiment or name, tracking.model or name, self._own_folders)
 
     @cached_property
     def check_results(self) -> Pile:
@@ -296,6 +302,15 @@ class OpenedPorts:
         if scheme(address) == "s3":
             require("boto3", extra="s3", why="[tracking] artifacts on s3://")
         return address
+
+    @property
+    def _own_folders(self) -> tuple[Path, ...] | None:
+        """Where the files of an MLflow must lie whose database is in the project's folder; None for any other MLflow."""
+        kind, _, file = self._tracking_url.partition(":///")
+        if kind != "sqlite" or not Path(file).resolve().is_relative_to(self.config.root.resolve()):
+            return None
+        artifacts = self._artifacts
+        return (self.config.root, artifacts) if isinstance(artifacts, Path) else (self.config.root,)
 
     @property
     def _tracking_url(self) -> str:

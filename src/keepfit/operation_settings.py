@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from keepfit.cron_fields import read
 from keepfit.settings import Duration, Section, known_time_zone
 
 StageName = Literal["collect", "validate", "prepare", "monitor", "decide", "train", "compare", "promote", "release", "archive"]
 NAME = r"^([\w-][\w.-]*)?$"  # of an owner or a repository on GitHub
 TIME = r"([01]\d|2[0-3]):[0-5]\d"
-_FIELD = re.compile(r"[\w*/,-]+")
 
 
 def _cron(text: str) -> str:
-    """Five fields; whether they make sense is for the scheduler's own parser to say."""
-    fields = text.split()
-    if fields and (len(fields) != 5 or not all(_FIELD.fullmatch(field) for field in fields)):
-        raise ValueError("expected the five fields of cron, such as '0 6 * * mon'")
-    return " ".join(fields)
+    if text.strip():
+        read(text)
+    return " ".join(text.split())
+
+
+def _without_secrets(url: str) -> str:
+    if any(sign in url for sign in "@?#"):
+        raise PydanticCustomError("secret", "expected no user, password or token in it: the token is read from GITHUB_TOKEN")
+    return url
 
 
 def _date(text: str) -> str:
@@ -139,7 +143,7 @@ class GithubRelease(Section):
     """File of the workflow."""
     ref: str = Field(default="main", min_length=1)
     """Branch or tag that it runs on."""
-    url: str = "https://api.github.com"
+    url: Annotated[str, AfterValidator(_without_secrets)] = "https://api.github.com"
     """Address of GitHub's API."""
     timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """An API that has not answered for this long is asked again later."""

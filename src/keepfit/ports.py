@@ -181,6 +181,10 @@ class Versions(Protocol):
         could not be brought why. `version` is the model version whose reference is among them. Raises `Unavailable`."""
         ...
 
+    def check(self) -> str:
+        """How and where data are kept, in words; nothing is contacted. Raises `ConfigError` where they would not be."""
+        ...
+
     def kept(self) -> Sequence[Kept]:
         """What was put away for cycles, under their ids, as housekeeping sees it; nothing where nothing is put away."""
         ...

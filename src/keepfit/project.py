@@ -276,6 +276,8 @@ class Project:
     def cycle(self, id: str | None = None) -> Cycle:
         """One cycle, by its id or the beginning of it; the latest without. Raises `NotFound`."""
         cycles, name = self.ports.ledger.cycles, self.config.project.name
+        if id == "":  # a variable of a script that is not set: the latest cycle is not what was meant
+            raise NotFound("The cycle's id is empty: expected an id or its beginning; `keepfit history` lists them.")
         found = cycles.load(name, id) if id else next(iter(cycles.recent(name, 1)), None)
         if found is None:
             raise NotFound(
@@ -412,12 +414,15 @@ class Project:
     def export_prepared(
         self, cycle: str | None = None, out: str | Path | None = None, *, below: str | Path | None = None
     ) -> PreparedExport:
-        """Write the prepared rows of a cycle's own files, without an id the latest cycle's, for other tools: all into `out`, or
-        each day's into a folder `below` one (prepared_data without either). Both are folders of the project, or URLs."""
+        """Write the prepared rows of a cycle's own files for other tools, without an id those of the latest cycle that has any.
+
+        All go into `out`, or each day's into a folder `below` one (prepared_data without either): folders of the project, or URLs.
+        """
         from keepfit.verbs.prepared_export import export_prepared
 
         whole, daily = (None if each is None else str(each) for each in (out, below))
-        return export_prepared(self.cycle(cycle), whole, daily, self.ports, self.config)
+        latest = next((each for each in self.history(1_000) if each.prepared is not None), None) if cycle is None else None
+        return export_prepared(latest or self.cycle(cycle), whole, daily, self.ports, self.config)
 
     def checkout_data(self, cycle: str | None = None, out: str | Path | None = None, *, version: str | None = None) -> CheckedOut:
         """Bring back the data that a cycle, or the model version named instead, was trained on: raw files, prepared rows and
@@ -434,7 +439,7 @@ class Project:
         if version is not None:
             return checkout(version, None, place, self.ports, self.config)
         found = self.cycle(cycle)
-        return checkout(trained_version(found), found.id, place, self.ports, self.config)
+        return checkout(trained_version(found), found, place, self.ports, self.config)
 
     def reproduce(self, cycle: str) -> Reproduction:
         """Train a cycle's model again from the data, settings and code that were kept, in a scratch folder, and compare the two.

@@ -435,6 +435,7 @@ class DataVersion:
     missing: tuple[str, ...] = ()  # paths of what was gone when the cycle trained
     folders: dict[str, str] = field(default_factory=dict)  # raw, processed, reference -> DVC's md5; empty without DVC
     commit: str | None = None  # git commit that has DVC's pointers; None: none has
+    artifacts: dict[str, str] = field(default_factory=dict)  # sha256 of the version's manifest and settings; empty: not known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keepfit.errors import ModelRefused
 from keepfit.records import ModelVersion
 
 if TYPE_CHECKING:
@@ -70,6 +71,37 @@ def hash_of_served(folder: Path) -> str:
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files if file.is_file()):
         digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def kept_sources(folder: Path) -> dict[str, str]:
+    """The project's modules as they were kept with a version, by their names; `folder` is the one at CODE_PATH. Raises
+    `ModelRefused` for a file whose name is no module's: it would be written elsewhere."""
+    sources: dict[str, str] = {}
+    for file in sorted(folder.glob("*.py")):
+        if not all(part.isidentifier() for part in file.stem.split(".")):
+            raise ModelRefused(f"{file.name!r}, kept with the version, is no module's name: none of its code is used.")
+        try:
+            sources[file.stem] = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ModelRefused(f"{file.name}, kept with the version, cannot be read: {reason}") from None
+    return sources
+
+
+def code_fingerprint(sources: Mapping[str, str]) -> str:
+    """What the project's modules, by their names, are known by."""
+    digest = hashlib.sha256()
+    for name, text in sorted(sources.items()):
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def write_sources(sources: Mapping[str, str], folder: Path) -> None:
+    """Modules by their names, each where it is imported from."""
+    for name, text in sources.items():
+        path = folder / (name.replace(".", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def reference_bytes(rows: pl.DataFrame) -> bytes:

@@ -39,7 +39,7 @@ class Hashing(MemoryRegistry):
 
 def champion(folder: str, url: str) -> dict[str, Any]:
     registry = Hashing()
-    with keepfit.open(folder, flags={"engine.url": url, "engine.patience": "5s"}, registry=registry) as project:
+    with keepfit.open(folder, flags={"engine.url": url}, registry=registry) as project:
         cycle = project.run()
     assert cycle.candidate is not None
     scores = [asdict(score) for score in cycle.candidate.scores]
@@ -48,7 +48,7 @@ def champion(folder: str, url: str) -> dict[str, Any]:
 
 def drift(tables: str, url: str) -> list[dict[str, Any]]:
     rules = Rules(false_alarms=0.01, default=Rule(method="auto", effect=0.1, threshold=None), columns={})
-    found = compare_tables(f"{tables}/old", f"{tables}/new", rules, engine=open_engine(url, None, 5))
+    found = compare_tables(f"{tables}/old", f"{tables}/new", rules, engine=open_engine(url, None, 30))
     return [asdict(column) for column in found.report.columns]
 
 

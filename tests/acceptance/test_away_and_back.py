@@ -256,10 +256,16 @@ def test_a_file_overwritten_in_mid_cycle_is_a_new_batch(runs: Runs, project: Pat
 
 def test_an_inbox_emptied_in_mid_cycle_ends_the_cycle(runs: Runs, project: Path) -> None:
     assert runs.run("--until", "collect", folder=project).code == 0
-    shutil.rmtree(project / "data/inbox")
+    inbox = project / "data/inbox"
+    shutil.rmtree(inbox)
     done = runs.run(folder=project)
     assert done.code == 0, done.err
     assert last_outcome(project) == "quarantined"
+    gone = runs.run(folder=project)
+    assert f"The inbox {inbox} is not there any more" in gone.err, "it is not the same as an empty one"
+    assert gone.code == 1
+    assert last_outcome(project) == "quarantined"
+    inbox.mkdir()
     assert runs.finish(project)[-1].code == 0
 
 

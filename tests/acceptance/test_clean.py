@@ -300,6 +300,35 @@ def test_while_mlflow_is_away_nothing_goes(life: Path) -> None:
         assert [tree(life / place) for place in places] == before
 
 
+def test_a_copy_of_a_project_removes_no_file_of_the_original(lived: Path, tmp_path: Path) -> None:
+    shutil.copytree(lived, tmp_path / "copy")
+    before = tree(lived), tree(tmp_path / "copy/.keepfit/artifacts"), tree(tmp_path / "copy/.keepfit/prepared")
+    with keepfit.open(tmp_path / "copy") as project, pytest.raises(Unavailable, match="copy or a move"):
+        project.clean("0s", 1)
+    assert (tree(lived), tree(tmp_path / "copy/.keepfit/artifacts"), tree(tmp_path / "copy/.keepfit/prepared")) == before
+
+
+def test_with_a_registry_that_is_not_the_ledgers_nothing_goes(life: Path) -> None:
+    """Somebody else's has a model of the same name, or one was restored from an older state."""
+    before = tree(life / ".keepfit/prepared"), tree(life / ".keepfit/code")
+    database = life / ".keepfit/mlflow.db"
+    changes = [
+        (
+            "update model_version_tags set value = 'theirs' where key = 'keepfit.cycle' and version = 4",
+            "a version 4 .* did not make",
+        ),
+        ("delete from model_version_tags where version = 4", "a version 4 .* did not make"),
+        ("delete from registered_model_aliases; delete from model_versions where version = 4", "no version 4 of walk"),
+        ("update model_version_tags set value = 'theirs' where key = 'keepfit.cycle'", "no version of walk that a cycle"),
+    ]
+    for change, said in changes:
+        with contextlib.closing(sqlite3.connect(database)) as rows, rows:
+            rows.executescript(change)
+        with keepfit.open(life) as project, pytest.raises(Unavailable, match=said):
+            project.clean("0s", 1)
+    assert (tree(life / ".keepfit/prepared"), tree(life / ".keepfit/code")) == before
+
+
 def test_a_project_that_never_ran_has_nothing_to_clean(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "new")
     with keepfit.open(folder) as project:

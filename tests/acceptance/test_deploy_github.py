@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,18 @@ class Repository:
     runs: int = 0
     uploaded: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, workflow: str, before: dict[str, Callable[[], None]] | None = None, **given: Any) -> Job:
-        """One run of a workflow on what is checked out now."""
+    def run(
+        self, workflow: str, before: dict[str, Callable[[], None]] | None = None, only: Sequence[str] = ("",), **given: Any
+    ) -> Job:
+        """One run of a workflow, or of these steps of it, on what is checked out now."""
         self.runs += 1
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {"DOCKER_STAND_IN": str(self.docker), "DOCKER_STAND_IN_PATH": path, "PORT": free_port()}
+        environment |= {"GITHUB_REPOSITORY": "Me/My-Model"}
         environment |= given.pop("environment", {})
-        contexts = {"github": {"token": "t0ken", "actor": "me", "repository": "Me/My-Model", "repository_owner": "me"}, **given}
-        contexts["github"]["event"] = {"repository": {"name": "my-model"}}
-        return Job(
+        github = {"token": "t0ken", "actor": "me", "repository": "Me/My-Model", "repository_owner": "Me"}
+        contexts = {"github": github | {"event": {"schedule": "0 6 * * *"}}, **given}  # all that there is of an event by the clock
+        job = Job(
             workflow=self.folder / workflow,
             folder=self.folder,
             temporary=self.place / f"run-{self.runs}",
@@ -63,7 +66,10 @@ class Repository:
             environment=environment,
             actions={"actions/upload-artifact": self.uploaded.append},
             before=before or {},
-        ).run()
+        )
+        for step in only:
+            job.run(step)
+        return job
 
     def check_out(self) -> None:
         """As a new runner has it: only what is in git."""
@@ -146,6 +152,7 @@ def test_days_of_a_project_on_github(repository: Repository) -> None:
     assert [each["path"] for each in repository.uploaded] == ["reports"]
     assert [each.inputs["model_version"] for each in api.seen] == ["2"]
     assert api.seen[0].headers["Authorization"] == "Bearer t0ken"
+    assert "/repos/Me/My-Model/actions/workflows/cd_pipeline.yml/" in api.seen[0].path
     assert api.kept[0], "a version is kept before anybody is asked to deliver it"
     assert "t0ken" not in first.everything
 
@@ -169,7 +176,7 @@ def test_days_of_a_project_on_github(repository: Repository) -> None:
     ]
     root = Path(built["root"])
     carried = {path.name for path in (root / "app").iterdir()} - {".keepfit"}  # which the server has made since
-    assert carried == {"keepfit.toml", "features.py", "model"}, "no data goes into the image"
+    assert carried == {"keepfit.toml", "model"}, "the model has its code with it, and no data goes into the image"
     assert len(built["skipped"]) == 2, "the user and the installation are not tried here"
 
     calls = len(repository.docker_calls)
@@ -195,12 +202,46 @@ def test_a_state_that_somebody_else_has_changed_is_not_overwritten(repository: R
             "push", "--quiet", "origin", f"{repository.git('commit-tree', empty, '-m', 'theirs')}:refs/heads/keepfit-state"
         )
 
-    shutil.rmtree(repository.folder / "data")  # nothing to do makes it quick
+    shutil.rmtree(repository.folder / "data/inbox")
+    (repository.folder / "data/inbox").mkdir()  # nothing to do makes it quick
     job = repository.run(MONITOR, before={"Keep the state": somebody_is_faster})
     assert job.failed
     assert job.outcomes["Keep the state"] == "failure"
     assert job.outcomes["Release and archive"] == job.outcomes["Keep the state as it is now"] == "skipped"
     assert "theirs" in repository.git("log", "--format=%s", "-1", repository.state)
+
+
+def test_under_dvc_pointers_travel_with_the_state_and_nothing_is_committed_on_a_runner(runs: Runs, repository: Repository) -> None:
+    environment = {"KEEPFIT_DATA__VERSIONING": "dvc", "KEEPFIT_DATA__DVC__REMOTE": "s3://bucket/dvc"}
+    assert runs.start("deploy", "github", folder=repository.folder, environment=environment).wait().code == 0
+    repository.git("add", *TRACKED)
+    repository.git("commit", "--quiet", "--message", "with DVC")
+    restoring, keeping = "Bring back the state", "Keep the state"
+    (repository.folder / ".keepfit").rename(repository.place / "large")  # what is kept of it is seen elsewhere
+    texts = {
+        "data-versions/c1/raw.dvc": "outs",
+        "data-versions/c1/manifest.json": "{}",
+        ".dvc/config": "of a run",
+        ".dvc/cache/ab": "c",
+    }
+    for path, text in texts.items():
+        (repository.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository.folder / path).write_text(text)
+    kept = repository.run(MONITOR, only=(restoring, keeping))
+    assert not kept.failed, kept.said
+    assert repository.git("rev-parse", "--abbrev-ref", "HEAD") == "HEAD", "keepfit commits nothing where there is no branch"
+
+    repository.check_out()
+    assert not (repository.folder / "data-versions").exists()
+    repository.run(MONITOR, only=(restoring,))
+    there = {path: (repository.folder / path).read_text() for path in texts if (repository.folder / path).exists()}
+    assert there == {path: text for path, text in texts.items() if path != ".dvc/cache/ab"}
+
+    (repository.folder / ".dvc/config").write_text("of the user")
+    repository.git("add", "--force", ".dvc/config")
+    repository.git("commit", "--quiet", "--message", "a remote")
+    assert not repository.run(MONITOR, only=(restoring,)).failed
+    assert (repository.folder / ".dvc/config").read_text() == "of the user"
 
 
 def test_a_repository_that_does_not_answer_is_not_taken_for_a_first_run(repository: Repository) -> None:
@@ -267,7 +308,7 @@ def test_inputs_that_are_none_stop_the_delivery_before_anything_is_done(reposito
 def test_no_expression_is_pasted_into_a_script_and_actions_are_pinned(repository: Repository) -> None:
     for step in (*steps_of(repository.folder / MONITOR), *steps_of(repository.folder / DELIVER)):
         assert "${{" not in step.get("run", ""), step["name"]
-        assert "uses" not in step or re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"])
+        assert "uses" not in step or re.fullmatch(r"actions/[\w-]+@v\d+\.\d+\.\d+", step["uses"]), "a tag of one number moves"
 
 
 def test_the_workflows_pass_githubs_schema(repository: Repository) -> None:
@@ -301,6 +342,13 @@ def test_a_version_is_written_whole_or_not_at_all(runs: Runs, prepared: tuple[Pa
         refused = export(wrong, "--out", str(tmp_path / "none"))
         assert (refused.code, words in refused.err) == (2 if "is no" in words else refused.code, True), refused
         assert refused.code != 0
+    about = json.loads((out / "keepfit-model.json").read_text())
+    (out / "keepfit-model.json").write_text(json.dumps(about | {"shelved": about["shelved"] | {"version": "0"}}))
+    (out / "notes.txt").write_text("mine")
+    refused = export("--out", str(out))
+    assert (refused.code, f"{out / 'notes.txt'} was not written by keepfit" in refused.err) == (2, True)
+    (out / "notes.txt").unlink()
+    assert export("--out", str(out)).out == f"{out}: version 1 of walk\n", "what it wrote itself it replaces"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes").touch()
     refused = export("--out", str(tmp_path / "mine"))

@@ -148,16 +148,21 @@ def on_engine(work: Work, copy: Path, url: str, *wanted: str, kill_at: Path | No
     more = {"WAIT_AT": str(kill_at)} if kill_at else {}
     with started([sys.executable, str(script), str(copy), url, str(work.tables), *wanted], work, more | environment) as process:
         if kill_at:
-            kill(kill_at)
+            kill(kill_at, process)
         out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     return {**json.loads(out), "errors": errors}
 
 
-def kill(mark: Path) -> None:
-    """End who has written down its process there, as kill -9 does."""
-    eventually(lambda: mark.exists() and mark.read_text().endswith("\n"), "a fit that waits to be killed", 150)
-    os.kill(int(mark.read_text()), signal.SIGKILL)
+def kill(mark: Path, process: subprocess.Popen[str]) -> None:
+    """End who has written down its process there, as kill -9 does; unless the script has ended without it."""
+    eventually(lambda: _written(mark) or process.poll() is not None, "a fit that waits to be killed", 150)
+    if _written(mark):
+        os.kill(int(mark.read_text()), signal.SIGKILL)
+
+
+def _written(mark: Path) -> bool:
+    return mark.exists() and mark.read_text().endswith("\n")
 
 
 def same_as_here(found: dict[str, Any], work: Work) -> None:
@@ -235,7 +240,7 @@ def test_dask_finds_the_same_drift(dask: Dask, work: Work, tmp_path: Path) -> No
 def test_dask_makes_the_same_champion_though_a_worker_is_killed(dask: Dask, work: Work, tmp_path: Path) -> None:
     found = on_engine(work, tmp_path / "copy", dask.url, "run", kill_at=dask.mark)
     same_as_here(found, work)
-    assert found["champion"]["scores"]
+    assert _written(dask.mark)
 
 
 def test_without_the_cluster_the_cycle_stays_unfinished_and_the_next_run_goes_on(dask: Dask, work: Work, tmp_path: Path) -> None:
@@ -244,8 +249,8 @@ def test_without_the_cluster_the_cycle_stays_unfinished_and_the_next_run_goes_on
     copy = tmp_path / "copy"
     shutil.copytree(work.folder, copy)
     script = [sys.executable, str(Path(__file__).with_name("on_engine.py")), str(copy), dask.url, str(work.tables), "run"]
-    with started(script, work, {}) as process:
-        eventually(dask.mark.exists, "a fit on the worker")
+    with started(script, work, {"KEEPFIT_ENGINE__PATIENCE": "5s"}) as process:
+        eventually(lambda: _written(dask.mark), "a fit on the worker")
         dask.scheduler.kill()
         out, errors = process.communicate(timeout=60)
     kind, words = json.loads(out)["error"]
@@ -272,6 +277,7 @@ def test_ray_comes_to_the_same_though_a_worker_is_killed(work: Work, tmp_path: P
         shutil.rmtree(place, ignore_errors=True)
     same_as_here(found, work)
     assert found["errors"] == ""
+    assert _written(tmp_path / "mark")
 
 
 def those_of(place: Path) -> list[psutil.Process]:
@@ -283,7 +289,9 @@ def those_of(place: Path) -> list[psutil.Process]:
 @pytest.mark.skipif(not shutil.which("java"), reason="Spark needs Java, which is not here")
 def test_spark_comes_to_the_same_though_a_worker_is_killed(work: Work, tmp_path: Path) -> None:
     pytest.importorskip("joblibspark")
-    local = {"SPARK_LOCAL_DIRS": str(tmp_path), "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={tmp_path} -XX:-UsePerfData"}
+    java = f"-Djava.io.tmpdir={tmp_path} -XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # nothing that pays off later
+    local = {"SPARK_LOCAL_DIRS": str(tmp_path), "JAVA_TOOL_OPTIONS": java}
     found = on_engine(work, tmp_path / "copy", "spark://local[2]", "run", "drift", kill_at=tmp_path / "mark", **local)
     same_as_here(found, work)
     assert found["errors"] == ""
+    assert _written(tmp_path / "mark")

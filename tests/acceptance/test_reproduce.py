@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from typer.testing import CliRunner
 import keepfit
 import keepfit.provenance
 from keepfit.cli.main import app
-from keepfit.errors import NotFound
+from keepfit.errors import DataError, NotFound, Unavailable
 from keepfit.records import Cycle
+from keepfit.verbs import reproduction
 from keepfit.verbs.reproduction import Reproduction
 
 pytestmark = pytest.mark.slow
@@ -132,6 +135,98 @@ def test_code_that_is_not_what_was_registered_is_named_and_not_run(
     result = keepfit_command("reproduce", first.id, "--project", str(folder), code=1)
     assert "not reproduced: version 1" in result.stdout
     assert "code: files kept with the version" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "path, change, told",
+    [
+        (
+            "settings/settings.json",
+            lambda text: re.sub(r'"estimator": "[^"]*"', '"estimator": "subprocess.Popen"', text),
+            "settings: ",
+        ),
+        ("settings/settings.json", lambda _: "[3]", "settings: "),
+        ("data/manifest.json", lambda text: text.replace("rows-", "rows-../"), "data: "),
+        ("code/.pwned.features.py", lambda _: "PWNED = True", "code: "),
+    ],
+)
+def test_nothing_that_others_put_among_the_artifacts_is_used(
+    lived: tuple[Path, Cycle, Cycle],
+    changed: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    change: Callable[[str], str],
+    told: str,
+) -> None:
+    folder, first, _ = lived
+    changed()
+    for artifacts in (folder / ".keepfit/artifacts").glob("*/artifacts"):
+        if (artifacts / "settings").is_dir():
+            before = (artifacts / path).read_text() if (artifacts / path).exists() else ""
+            (artifacts / path).write_text(change(before))
+            assert (artifacts / path).read_text() != before
+    for name in ("_made_again", "write_sources", "_settings"):
+        monkeypatch.setattr(reproduction, name, unused)
+    found = reproduce(folder, first)
+    assert (found.identical, found.found) == (False, None)
+    assert [str(each).startswith(told) for each in found.differences if each.used] == [True]
+
+
+def unused(*_: Any) -> None:
+    raise AssertionError("this was used")
+
+
+def test_a_cycle_of_which_the_ledger_does_not_know_how_it_was_made_is_not_made_again(lived: tuple[Path, Cycle, Cycle]) -> None:
+    folder, first, _ = lived
+    assert first.data is not None
+    older = replace(first, data=replace(first.data, artifacts={}), provenance=None)
+    with keepfit.open(folder) as project:
+        found = reproduction.reproduce(older, unused, project.ports, project.config)
+    assert said(found) == [
+        ("settings", "settings/settings.json, kept with the version"),
+        ("data", "data/manifest.json, kept with the version"),
+        ("code", "files kept with the version"),
+    ]
+
+
+def test_a_project_that_was_moved_is_told_so(lived: tuple[Path, Cycle, Cycle], changed: Callable[[], Path]) -> None:
+    folder, first, _ = lived
+    changed()
+    (folder / ".keepfit/artifacts").rename(folder / ".keepfit/elsewhere")
+    with keepfit.open(folder) as project:
+        for look in (project.reproduce, project.checkout_data):
+            with pytest.raises(Unavailable, match=r"moved or renamed\?.*mlflow-server"):
+                look(first.id)
+
+
+def test_what_was_brought_is_kept_from_git_and_nothing_goes_where_a_file_is(
+    lived: tuple[Path, Cycle, Cycle], changed: Callable[[], Path], tmp_path: Path
+) -> None:
+    folder, first, _ = lived
+    changed()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/processed").write_text("mine")
+    with keepfit.open(folder) as project:
+        for name in ("file", "dangling", "half", "file/below"):
+            with pytest.raises(DataError, match=r"no folder. Nothing was written: name another"):
+                project.checkout_data(first.id, tmp_path / name)
+        assert not (tmp_path / "half/raw").exists()
+        brought = Path(project.checkout_data(first.id).folder)
+        assert (brought / ".gitignore").read_text() == "*\n"
+        project.checkout_data(first.id, tmp_path / "out")
+        assert not (tmp_path / "out/.gitignore").exists()  # a place of the user's
+        for kept in (folder / ".keepfit/artifacts").glob("*/artifacts/data/manifest.json"):
+            kept.write_text(kept.read_text().replace("rows-", "rows-0"))
+        with pytest.raises(DataError, match="not what was registered"):
+            project.checkout_data(first.id, tmp_path / "other")
+
+
+@pytest.mark.parametrize("words", [("reproduce", ""), ("data", "checkout", ""), ("explain", "")])
+def test_an_empty_id_is_no_cycles(lived: tuple[Path, Cycle, Cycle], words: tuple[str, ...]) -> None:
+    result = keepfit_command(*words, "--project", str(lived[0]), code=2)
+    assert "id is empty" in result.stderr
 
 
 def test_data_that_changed_or_are_gone_are_named(lived: tuple[Path, Cycle, Cycle], changed: Callable[[], Path]) -> None:

@@ -187,6 +187,31 @@ class TestBucketToFolder(TestFolderToBucket):
 
     local = Place.ARCHIVE
 
+    def test_no_key_leaves_the_folder_that_it_is_moved_to(
+        self, inbox: InboxFiles, put: Put, s3: S3Server, bucket: str, tmp_path: Path
+    ) -> None:
+        """Whoever may write to the bucket chooses the keys."""
+        keys = (f"/{tmp_path}/escaped.csv", "/escaped.csv", "a//escaped.csv", "a.csv?versionId=1.csv")
+        for key in keys:
+            put(Place.INBOX, key, ONE)
+        put(Place.INBOX, "a.csv", TWO)
+        arrivals = {arrival.name: arrival for arrival in inbox.list(Place.INBOX)}
+        assert arrivals.keys() == {*keys, "a.csv"}
+        for key in keys:
+            with pytest.raises(DataError, match=r"Rename it"):
+                inbox.identify(arrivals[key], Place.INBOX)
+            with pytest.raises(DataError):
+                inbox.move(Batch(id=digest(TWO), name=key, size=len(TWO)), Place.ARCHIVE)
+        landed = [inbox.move(Batch(id=digest(ONE), name=key, size=len(ONE)), Place.ARCHIVE).name for key in keys[:1]]
+        assert landed == [f"escaped.{digest(ONE)[:12]}.csv"], "though a ledger may name it from an earlier time"
+        assert not (tmp_path / "escaped.csv").exists()
+        assert s3.objects(bucket, "deep/inbox/") == {**dict.fromkeys(keys[1:], ONE), "a.csv": TWO}
+
+    def test_a_key_that_is_longer_than_any_name_gets_a_shorter(self, inbox: InboxFiles, put: Put, files: Files) -> None:
+        put(Place.INBOX, "ü" * 200 + ".csv", ONE)
+        moved = inbox.move(batch(inbox), Place.ARCHIVE)
+        assert files(Place.ARCHIVE) == {moved.name: ONE} == {f"{'ü' * 20}.{digest(ONE)[:12]}.csv": ONE}
+
 
 # --------------------------------------------------------------------------------------------------- a store that goes wrong
 

@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.parse import urlparse
+from urllib.request import url2pathname, urlopen
 
 import polars as pl
 import pytest
@@ -496,7 +497,19 @@ def test_what_somebody_needs_by_now_stays(home: tuple[str, str, Path]) -> None:
         client.create_model_version(other, source)
         with pytest.raises(Conflict, match=f"{other} version 2"):
             attic.remove_run(made.run_id)
+        client.delete_model_version(other, "2")
+        for number, spelled in enumerate(_spellings(source, model), 3):
+            client.create_model_version(other, spelled)
+            with pytest.raises(Conflict, match=f"{other} version {number}"):
+                attic.remove_run(made.run_id)
+            client.delete_model_version(other, str(number))
     assert files_of(home[2], made.run_id)
+
+
+def _spellings(source: str, model: Any) -> list[str]:
+    """Other ways to name the same files, all of which MLflow takes."""
+    path = url2pathname(urlparse(model.artifact_location).path)
+    return [path, f"{path}/", f"{model.artifact_location}/", f"{path}/data", f"{source}/"]
 
 
 @pytest.mark.parametrize("before", ["delete_logged_model", "set_tag", "delete_run", "_hard_delete_run"])
@@ -544,6 +557,19 @@ def test_files_that_others_share_are_left_alone(database: str, client: Any, tmp_
     attic = MlflowAttic(database, f"{NAME} experiment", NAME)
     attic._empty(shared.as_uri(), made.run_id)
     assert (shared / "theirs.txt").exists()
+
+
+def test_files_outside_of_the_folders_of_the_project_are_left_alone(database: str, tmp_path: Path) -> None:
+    """As after a copy of the project, whose MLflow still names the files of the original."""
+    made = open_mlflow(database, tmp_path / "original").register(registration("c1"))
+    there = files_of(tmp_path, made.run_id)
+    copy = MlflowAttic(database, f"{NAME} experiment", NAME, folders=[tmp_path / "copy"])
+    with pytest.raises(Unavailable, match=r"original.*copy or a move"):
+        copy.runs()
+    copy._empty((tmp_path / "original" / made.run_id).as_uri(), made.run_id)
+    assert files_of(tmp_path, made.run_id) == there != []
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert len(MlflowAttic(database, f"{NAME} experiment", NAME, folders=[tmp_path / "link"]).runs()) == 1
 
 
 def test_an_attic_that_does_not_answer_is_unavailable() -> None:

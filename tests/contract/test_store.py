@@ -87,3 +87,18 @@ def test_damage_and_absence_are_told_with_the_url(s3: S3Server, monkeypatch: pyt
         store.facts("a")
     with pytest.raises(KeepfitError, match=r"no bucket 'nothing-here'"):
         at("s3://nothing-here/kept").facts("a")
+
+
+def test_a_prefix_and_names_are_no_patterns(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, s3.environment)
+    store = at(f"s3://{s3.bucket()}/p[1]*? %20 ü")
+    for name in ("a", "b"):
+        store.save(name, ONE, {"name": name})
+    assert store.load(["a", "b"]).height == 2 * ONE.height
+    assert [each.name for each in store.kept()] == ["a", "b"]
+
+
+def test_an_endpoint_that_can_be_none_is_said(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, {**s3.environment, "AWS_ENDPOINT_URL": "htp:bad"})
+    with pytest.raises(Unavailable, match=r"Invalid endpoint.*AWS_ENDPOINT_URL"):
+        at("s3://bucket/kept").kept()

@@ -62,6 +62,8 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path: Path, address
         ("file://raw", "absolute path"),
         ("s3://bucket//raw", "without empty"),
         ("s3://bucket/raw/../old", "without empty"),
+        ("s3a://bucket/raw", "expected s3://"),
+        ("S3://bucket/raw", "expected s3://"),
         ("simplecache::s3://bucket/raw", "plain URL"),
     ],
 )
@@ -78,6 +80,8 @@ def test_what_can_be_no_address_is_told(address: str, told: str) -> None:
         ("s3://bucket/rawer", "s3://bucket/raw", False),
         ("s3://other/raw", "s3://bucket", False),
         ("gcs://bucket/raw", "gs://bucket", True),
+        ("abfss://container@account.dfs.core.windows.net/raw", "az://container", True),
+        ("abfss://container@account.dfs.core.windows.net/raw", "az://other", False),
         ("file:///srv/data/old", "/srv/data", True),
         ("data/a", "s3://data", False),
         ("s3://bucket/.keepfit/prepared", "s3://bucket", False),

@@ -327,3 +327,16 @@ def test_a_server_that_could_answer_nobody_is_a_fault(folder) -> None:
     assert "keepfit keys add" in faults(folder, more)["API keys"]
     assert "API keys" not in faults(folder, CANDIDATE)
     assert "API keys" not in faults(folder, more + 'authentication = "off"\n')
+
+
+def test_where_dvc_pushes_to_is_told_and_a_remote_that_is_not_named_is_a_fault(folder) -> None:
+    dvc = '\nversioning = "dvc"'
+    named = examined(folder, CANDIDATE + '\n[data.dvc]\nremote = "s3://bucket/data"\n', dvc)
+    assert named["optional: dvc"][0]
+    assert named["data versions"] == (True, "kept by DVC, pushed to s3://bucket/data; nobody was asked")
+    assert "DVC has no remote" in faults(folder, CANDIDATE, data=dvc)["data versions"]
+    assert faults(folder, CANDIDATE + "\n[data.dvc]\npush = false\n", data=dvc) == {}
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    remote = theirs\n")
+    assert "remote 'theirs'" in examined(folder, CANDIDATE, dvc)["data versions"][1]
+    assert "data versions" not in examined(folder, CANDIDATE)

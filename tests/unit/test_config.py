@@ -182,6 +182,12 @@ def test_values_that_make_no_sense_are_refused(tmp_path, text, named) -> None:
     assert named in complaint(tmp_path, LEAST + text)
 
 
+def test_a_value_that_is_refused_is_shown_without_its_password(tmp_path) -> None:
+    told = complaint(tmp_path, LEAST + "[engine]\nurl = 'dusk://me:secret@cluster:8786'")
+    assert "engine.url" in told
+    assert "secret" not in told
+
+
 @pytest.mark.parametrize(
     "folders",
     [

@@ -132,7 +132,7 @@ def _patience(reply: Reply) -> float | None:
 def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.port != 0 and not parts.username and not parts.query
+        good = parts.scheme in ("http", "https") and parts.port != 0
         return (parts.hostname or "") if good else ""
     except ValueError:
         return ""

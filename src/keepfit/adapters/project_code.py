@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import hashlib
 import importlib.util
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import ConfigError, KeepfitError, ModelRefused, Unavailable, UserCodeError
+from keepfit.versions import code_fingerprint, kept_sources, write_sources
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class FolderCode:
 
     @property
     def fingerprint(self) -> str:
-        return _fingerprint(self._sources)
+        return code_fingerprint(self._sources)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -139,22 +139,22 @@ class FolderCode:
             if folder.is_dir():
                 return
             building = folder.with_name(f".{folder.name}.tmp")
-            _write(self._sources, building)
+            write_sources(self._sources, building)
             building.rename(folder)
 
 
 def kept_code(folder: Path, functions: dict[str, str], fingerprint: str | None = None) -> FolderCode:
     """The code that was kept with a model version: files named as `sources` names them; anything else that lies there is not run.
     Modules of the same names that are loaded already stay as they are. Raises `ModelRefused` where the files are not those of the
-    fingerprint, `ConfigError`, `UserCodeError`."""
-    sources = {file.stem: _text(file) for file in sorted(folder.glob("*.py"))}
-    if fingerprint is not None and (found := _fingerprint(sources)) != fingerprint:
+    fingerprint or bear other names than modules do, `ConfigError`, `UserCodeError`."""
+    sources = kept_sources(folder)
+    if fingerprint is not None and (found := code_fingerprint(sources)) != fingerprint:
         raise ModelRefused(
             f"The code in {folder} is not what the version was registered with: expected the fingerprint {fingerprint}, found "
             f"{found}. It is not run. Put the artifacts of its run right, or promote another version."
         )
     with tempfile.TemporaryDirectory(prefix="keepfit-") as place:  # packages are imported from folders
-        _write(sources, Path(place))
+        write_sources(sources, Path(place))
         return _loaded(FolderCode(Path(place), functions, Path(place), remembers=False))
 
 
@@ -176,21 +176,6 @@ def _places(module: ModuleType) -> list[Path]:
         return []
     found = [known["__file__"]] if isinstance(known.get("__file__"), str) else list(known.get("__path__") or ())
     return [Path(place) for place in found if isinstance(place, str)]
-
-
-def _fingerprint(sources: dict[str, str]) -> str:
-    digest = hashlib.sha256()
-    for name, text in sorted(sources.items()):
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _write(sources: dict[str, str], folder: Path) -> None:
-    """Modules by their names, each where it is imported from."""
-    for name, text in sources.items():
-        path = folder / (name.replace(".", "/") + ".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 def _text(path: Path) -> str:

@@ -73,7 +73,10 @@ def model(
 @app.command()
 @verb
 def prepared(
-    cycle: Annotated[str | None, typer.Argument(metavar="[CYCLE]", help="The latest without.", show_default=False)] = None,
+    cycle: Annotated[
+        str | None,
+        typer.Argument(metavar="[CYCLE]", help="The latest with prepared rows, where none is named.", show_default=False),
+    ] = None,
     project: ProjectOption = Path(),
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="A folder or URL for all of it.")] = None,
     below: Annotated[

@@ -41,6 +41,7 @@ def cron(
 def github(
     project: ProjectOption = Path(),
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The repository.", show_default="the project's")] = None,
+    name: Annotated[str, typer.Option("--name", help="A part of the files' names, beside another project's.")] = "",
     force: ForceOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001 - read by `verb`
 ) -> None:
@@ -49,7 +50,7 @@ def github(
     from keepfit.schedules.github_actions import files, next_steps
 
     config = load(project)
-    _put(files(config, out), force)
+    _put(files(config, out, name), force)
     note(next_steps(config))
 
 

@@ -141,7 +141,7 @@ def simulate(
         return
     new = [each.file for each in made if each.new]
     if len(new) < len(made):
-        note(f"{len(made) - len(new)} of {len(made)} days came before, so they were not made again")
+        note(f"not made again, since they came before: {len(made) - len(new)} of {len(made)} {'day' if len(made) == 1 else 'days'}")
     if new:
         fact(f"{len(new)} {'file' if len(new) == 1 else 'files'} written: {new[0]}" + (f" to {new[-1]}" if new[1:] else ""))
         note("`keepfit run` takes them in")

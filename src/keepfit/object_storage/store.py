@@ -109,14 +109,14 @@ class ObjectStore:
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         """Several side by side; None for those that are not there."""
         paths = [self.path(name) for name in names]
-        found = {}
+        found: Sequence[Any] = ()
         with self.asked():
-            if paths:
-                found = self.files.cat(paths, on_error="return")
-            for content in found.values():
+            if paths:  # `cat` would take a * or ? in a name for any text
+                found = self.files.cat_ranges(paths, None, None, on_error="return")
+            for content in found:
                 if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
                     raise content
-        return [None if isinstance(found[path], Exception) else found[path] for path in paths]
+        return [None if isinstance(content, Exception) else bytes(content) for content in found]
 
     def pieces(self, name: str, size: int) -> Iterator[bytes]:
         """An object of `size` bytes, piece by piece. Raises FileNotFoundError."""
@@ -128,9 +128,17 @@ class ObjectStore:
     # ------------------------------------------------------------------------------------------------------------ writing
 
     def write(self, name: str, content: bytes) -> None:
-        """In place of what goes by that name."""
+        """In place of what goes by that name. Raises FileExistsError where a store with folders has one of that name, or a file
+        where the name has a folder."""
         with self.asked(name):
-            self.files.pipe_file(self.path(name), content)
+            try:
+                self.files.pipe_file(self.path(name), content)
+                return
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                if self.scheme in WITH_BUCKETS:
+                    raise
+                taken = error
+        raise FileExistsError(errno.EEXIST, "something else goes by that name", f"{self.url}/{name}") from taken
 
     def write_new(self, name: str, content: bytes) -> bool:
         """The same where nothing goes by that name yet; returns whether that was so. Of several who try at once one alone succeeds,
@@ -222,7 +230,7 @@ class ObjectStore:
                 self._check_bucket()
                 if missing:
                     raise
-            if not isinstance(error, OSError) and not is_of_a_store(error):
+            if not isinstance(error, OSError) and not is_of_a_store(error) and not _is_of_an_endpoint(error):
                 raise
             where = f"{self.url}/{name}" if name else self.url
             raise Unavailable(f"{self.called} at {where} cannot be used: {_told(error)}") from error
@@ -257,8 +265,15 @@ def _opened(url: str, why: str) -> Any:
     return _FILES[key]
 
 
+def _is_of_an_endpoint(error: Exception) -> bool:
+    """Whether it says that the address of the server in the environment can be none; botocore has no class of its own for it."""
+    return isinstance(error, ValueError) and str(error).startswith("Invalid endpoint")
+
+
 def _told(error: Exception) -> str:
     """What a store says, and what to do about it."""
+    if _is_of_an_endpoint(error):
+        return f"{error}. Put AWS_ENDPOINT_URL right: expected a URL, such as http://127.0.0.1:9000."
     said = str(getattr(error, "strerror", None) or error or type(error).__name__).strip().rstrip(".")
     kind = type(error).__name__
     if isinstance(error, PermissionError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -184,6 +185,6 @@ def _told(folder: Path, data: Path, written: Written, proposal: Proposal) -> lis
     return [
         *lines,
         f"  1. read {folder / SETTINGS}, the lines that say LOOK first",
-        f"  2. keepfit run --project {folder}",
-        f"  3. keepfit explain --project {folder}",
+        f"  2. keepfit run --project {shlex.quote(str(folder))}",
+        f"  3. keepfit explain --project {shlex.quote(str(folder))}",
     ]

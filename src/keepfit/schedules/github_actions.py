@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from keepfit import __version__
 from keepfit.config import Config
+from keepfit.cron_fields import read
 from keepfit.cycle import NAMES
 from keepfit.errors import ConfigError
 from keepfit.schedules.times import cron_of
@@ -16,33 +19,37 @@ from keepfit.schedules.times import cron_of
 TEXTS = Path(__file__).parent / "github"
 BRANCH = "keepfit-state"  # holds what a run must remember
 LONGEST = 350  # minutes; GitHub ends a job after 360
-OFTEN = re.compile(r"\*(/[1-4])?")  # minutes of cron that GitHub does not keep: it runs every five at most
+SHORTEST = 5  # minutes from one run to the next that GitHub keeps
+DELIVERY = "cd_pipeline.yml"
 PLAIN = re.compile(r"[\w./ -]+", re.ASCII)  # what a folder may be called, to be named in a workflow and a Dockerfile
 MAIL = ("SLACK_WEBHOOK_URL", "SMTP_SERVER", "SMTP_PORT", "SMTP_USER", "SMTP_PASSWORD", "ALERT_EMAIL", "ALERT_FROM")
 SERVER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+DVC = ("data-versions", ".dvc/config", ".dvc/.gitignore", ".dvcignore")  # pointers and what finds their files; no cache
 BUCKET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
 
 
-def files(config: Config, out: Path | None = None) -> dict[Path, str]:
+def files(config: Config, out: Path | None = None, name: str = "") -> dict[Path, str]:
     """The texts by their paths in the repository `out`; without one, in the git repository that the project lies in, or in the
-    project's folder where there is none.
+    project's folder where there is none. `name` becomes a part of the files' names, for a second project in one repository.
 
     Raises `ConfigError` for a project that lies elsewhere or whose state does, and for a schedule that GitHub does not keep.
     """
     root = out.absolute() if out is not None else _repository(config.root)
-    values = _values(config, _below(config.root, root, f"The project {config.root}"))
+    suffix = f"-{_slug(name)}" if name else ""
+    values = _values(config, _below(config.root, root, f"The project {config.root}"), suffix)
     places = {
-        ".github/workflows/monitor-and-retrain.yml": "monitor-and-retrain.yml",
-        f".github/workflows/{_workflow(config)}": "cd_pipeline.yml",
-        "Dockerfile": "Dockerfile",
-        ".dockerignore": "dockerignore",
+        f".github/workflows/monitor-and-retrain{suffix}.yml": "monitor-and-retrain.yml",
+        f".github/workflows/{_workflow(config, suffix)}": DELIVERY,
+        values["DOCKERFILE"]: "Dockerfile",
+        f"{values['DOCKERFILE']}.dockerignore" if name else ".dockerignore": "dockerignore",
     }
-    return {root / place: _filled(name, values) for place, name in places.items()}
+    return {root / place: _filled(text, values) for place, text in places.items()}
 
 
 def next_steps(config: Config) -> str:
     """What a person has to do besides, in words."""
     steps = ["Commit them and push. Actions runs the loop by its schedule, and by hand under `monitor and retrain`."]
+    steps.append(f"GitHub's clock is UTC. It keeps no distance below {SHORTEST} minutes, and may be late when it is busy.")
     if not config.release.github.enabled:
         steps.append("For a promotion to deliver an image, set the repository's variable ENABLE_CD_TRIGGER to true.")
     steps.append(f"The branch {BRANCH} will hold data and models: whoever can read the repository can read them.")
@@ -53,19 +60,23 @@ def _repository(folder: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
 
 
-def _workflow(config: Config) -> str:
+def _workflow(config: Config, suffix: str) -> str:
     name = config.release.github.workflow
-    return name if name.endswith((".yml", ".yaml")) else "cd_pipeline.yml"  # it may be named by its number as well
+    named = name.endswith((".yml", ".yaml")) and name != DELIVERY  # it may be named by its number as well
+    return name if named else DELIVERY.replace(".yml", f"{suffix}.yml")
 
 
-def _values(config: Config, project: str) -> dict[str, str]:
+def _values(config: Config, project: str, suffix: str) -> dict[str, str]:
     """What stands for each @WORD@. What goes into YAML and JSON is quoted for both."""
     name, github = config.project.name, config.deploy.github
     extras = _extras(config)
     zone = config.schedule.time_zone
     shown = "" if project == "." else f"{project}/"
-    sources = [f"{shown}{each}" for each in ("keepfit.toml", "*.py")]
+    owner = f'"{name}"' if project == "." else f'"{name}" in {project}'
     return {
+        "OWNER": owner,
+        "WORKFLOW": _workflow(config, suffix),
+        "DOCKERFILE": f"Dockerfile{suffix.replace('-', '.', 1)}",
         "MONITOR_NAME": json.dumps(f"{name}: monitor and retrain"),
         "CD_NAME": json.dumps(f"{name}: deliver the model"),
         "GROUP": json.dumps(f"keepfit-{name}"),
@@ -75,7 +86,8 @@ def _values(config: Config, project: str) -> dict[str, str]:
         "PROJECT": json.dumps(project),
         "BRANCH": BRANCH if project == "." else f"{BRANCH}-{_slug(name)}",
         "STATE_PATHS": _indented("\n".join(_state(config)), 4),
-        "RELEASE": _release(config),
+        "RELEASE": _release(config, suffix),
+        "REPOSITORY_STEP": "" if config.release.github.owner else (TEXTS / "repository.yml").read_text(encoding="utf-8"),
         "SECRETS": _secrets(config, (*MAIL, *SERVER)),
         "CD_SECRETS": _secrets(config, SERVER),
         "MINUTES": str(_minutes(config)),
@@ -88,8 +100,8 @@ def _values(config: Config, project: str) -> dict[str, str]:
         "REPORTS": json.dumps(str(PurePosixPath(project) / config.reports.folder)),
         "SYSTEM": _system(config),
         "REQUIREMENTS": ", ".join(json.dumps(f"{shown}{each}") for each in ("keepfit.toml", "requirements*.txt")),
-        "SOURCES": ", ".join(map(json.dumps, sources)),
-        "IGNORED": "\n".join(f"!{each}" for each in (*sources, f"{shown}requirements*.txt")),
+        "SETTINGS": json.dumps(f"{shown}keepfit.toml"),
+        "IGNORED": "\n".join(f"!{shown}{each}" for each in ("keepfit.toml", "requirements*.txt")),
         "RESTORE": _indented((TEXTS / "restore.sh").read_text(encoding="utf-8"), 10),
         "SAVE": _indented((TEXTS / "save.sh").read_text(encoding="utf-8"), 10),
     }
@@ -108,9 +120,17 @@ def _filled(name: str, values: dict[str, str]) -> str:
 
 def _cron(config: Config) -> str:
     fields = cron_of(config.schedule)
-    if OFTEN.fullmatch(fields.split()[0]):
+    found = read(fields)
+    minutes = [*found.minutes, *([found.minutes[0] + 60] if _follow_each_other(found.hours) else [])]
+    if any(later - earlier < SHORTEST for earlier, later in pairwise(minutes)):
         raise ConfigError(f"[schedule] says {fields!r}, and GitHub runs nothing more often than every five minutes.")
+    if "7" in re.split(r"[,/-]", fields.split()[4]):
+        raise ConfigError(f"[schedule] says {fields!r}, and GitHub counts the days of the week from 0 to 6: say sun, or 0.")
     return fields
+
+
+def _follow_each_other(hours: Sequence[int]) -> bool:
+    return any((hour + 1) % 24 in hours for hour in hours)
 
 
 def _minutes(config: Config) -> int:
@@ -122,6 +142,8 @@ def _state(config: Config) -> list[str]:
     """The paths below the project that the next run needs; what has a URL keeps itself."""
     data, tracking = config.data, config.tracking
     named = [".keepfit", data.inbox, data.archive, data.quarantine, config.reports.folder, config.serve.log.url]
+    if data.versioning == "dvc":
+        named += [*DVC, *([data.dvc.remote] if data.dvc.remote and data.dvc.push else [])]
     named += [tracking.artifacts] if not tracking.url.startswith(("http://", "https://")) else []
     prefix = "sqlite:///"
     databases = [config.url(url) for url in (config.ledger.url, tracking.url) if url.startswith(prefix)]
@@ -149,14 +171,16 @@ def _below(path: Path, root: Path, what: str) -> str:
 
 def _extras(config: Config) -> set[str]:
     """The optional parts of keepfit that a run of this project needs."""
-    urls = (config.data.inbox, config.data.archive, config.serve.log.url, config.tracking.artifacts)
+    dvc = config.data.versioning == "dvc"
+    urls = [config.data.inbox, config.data.archive, config.serve.log.url, config.tracking.artifacts]
+    urls += [config.data.dvc.remote] if dvc else []
     needed = {
         "postgres": config.ledger.url.startswith("postgres"),
         "lightgbm": any("lightgbm" in (each.estimator or "") for each in config.train.candidates),
         "great-expectations": config.validation.engine == "great_expectations",
         "evidently": config.reports.evidently,
         "s3": any(url.startswith("s3://") for url in urls),
-        "dvc": config.data.versioning == "dvc",
+        "dvc": dvc,
     }
     return {extra for extra, wanted in needed.items() if wanted}
 
@@ -166,14 +190,13 @@ def _requirement(extras: set[str]) -> str:
     return f"keepfit{named}=={__version__}"
 
 
-def _release(config: Config) -> str:
-    """Where a promotion is announced: what keepfit.toml says, else this repository."""
-    lines = [
-        "# A promotion starts cd_pipeline.yml where [release.github] or the variable ENABLE_CD_TRIGGER of the repository says so."
-    ]
+def _release(config: Config, suffix: str) -> str:
+    """Whether a promotion is announced, and to which workflow."""
+    workflow = _workflow(config, suffix)
+    lines = [f"# A promotion starts {workflow} where [release.github] or the variable ENABLE_CD_TRIGGER of the repository says so."]
     lines += ["ENABLE_CD_TRIGGER: ${{ vars.ENABLE_CD_TRIGGER }}"]
-    if not config.release.github.owner:
-        lines += ["GITHUB_REPO_OWNER: ${{ github.repository_owner }}", "GITHUB_REPO_NAME: ${{ github.event.repository.name }}"]
+    if config.release.github.workflow == DELIVERY != workflow:
+        lines += [f"KEEPFIT_RELEASE__GITHUB__WORKFLOW: {workflow}"]
     return _indented("\n".join(lines), 2)
 
 

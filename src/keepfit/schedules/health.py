@@ -26,10 +26,11 @@ class Health:
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
             listening = socket.create_server(address[:2], family=family)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for what can be no name of a host
+            why = error.strerror if isinstance(error, OSError) else None
             raise ConfigError(
-                f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port with --port or [watch] port; "
-                "[watch] health = false does without."
+                f"{host}:{port} cannot be listened on: {why or error}. Name another address with --host or [watch] host, "
+                "another port with --port or [watch] port; [watch] health = false does without."
             ) from error
         self._server = _Server((host, port), _handler(told), bind_and_activate=False)
         self._server.socket.close()

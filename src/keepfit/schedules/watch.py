@@ -30,6 +30,7 @@ from keepfit.telling import tell
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INTERRUPTED = 130  # exit code after a second signal, as of a run that is interrupted
 DEAF = 5.0  # seconds; how late the scheduler may notice that the machine slept
+SET_BACK = 1.0  # seconds by which the computer's clock goes back at once when somebody sets it
 ONCE = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}  # however often it was missed, and however late
 
 
@@ -66,6 +67,7 @@ class _Watcher:
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what is to be said is said here
         self._signals, turn = signals, threading.Lock()
         self._scheduler = BackgroundScheduler(timezone=UTC, job_defaults=ONCE)
+        self._ahead = time.time() - time.monotonic()  # the computer's clock, of one that nobody sets
         self.watched: list[Watched] = []
         for folder in folders:
             one = Watched(folder, turn, lambda: signals.asked > 0, signals.wake, rescheduled=self._reschedule)
@@ -97,7 +99,17 @@ class _Watcher:
         while not self._signals.asked and not any(one.ended for one in self.watched):
             self._signals.wait(DEAF)
             self._scheduler.wakeup()  # its own wait does not count the time that the machine sleeps
+            self.follow_clock()
         return self._stop()
+
+    def follow_clock(self) -> None:
+        """Reckon the next times anew where the clock was set back: those of before lie as far ahead as it was wrong."""
+        ahead = time.time() - time.monotonic()
+        if ahead < self._ahead - SET_BACK:
+            tell("clock_set_back", seconds=f"{self._ahead - ahead:.0f}")
+            for one in self.watched:
+                self._reschedule(one)
+        self._ahead = ahead
 
     def _stop(self) -> int:
         """Let the stage that runs finish, as long as there is patience."""

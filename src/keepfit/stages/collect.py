@@ -11,6 +11,8 @@ from keepfit.ports import Arrival, Ports
 from keepfit.records import Batch, BatchState, Cycle, Duplicate, Outcome, Place
 from keepfit.stages import Stop
 
+MOST_TOLD = 5  # files of which is said why they were left where they are
+
 
 def collect(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     """Fill in `batches` (new to keepfit), `earlier` (judged before, still in the inbox) and `duplicates`.
@@ -20,9 +22,9 @@ def collect(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     """
     arrivals = ports.inbox.list(Place.INBOX)
     settled = [arrival for arrival in arrivals if arrival.settled]
-    found, notes = _identify(settled, Place.INBOX, ports)
-    if len(settled) < len(arrivals):
-        notes.append(f"{len(arrivals) - len(settled)} still being written")
+    found, unreadable = _identify(settled, Place.INBOX, ports)
+    left = _shortened(unreadable)
+    writing = [f"{len(arrivals) - len(settled)} still being written"] if len(settled) < len(arrivals) else []
 
     new, earlier, duplicates = _sort_out(found, {}, cycle, ports, config)
     shortage = _shortage(new, ports, config)
@@ -35,8 +37,9 @@ def collect(cycle: Cycle, ports: Ports, config: Config) -> Cycle:
     cycle = replace(cycle, batches=(*adopted, *new), earlier=tuple(earlier), duplicates=tuple(duplicates))
     nothing = not (cycle.batches or earlier or _archived(ports, config))
     if shortage or nothing:
-        raise Stop(Outcome.WAITING, "; ".join([shortage or "there is no data at all", *notes]), cycle)
-    return cycle
+        reason = "; ".join([shortage or "there is no data at all", *left, *writing])
+        raise Stop(Outcome.WAITING, reason, cycle)
+    return replace(cycle, notes=(*cycle.notes, *left))
 
 
 def _identify(arrivals: Iterable[Arrival], place: Place, ports: Ports) -> tuple[list[Batch], list[str]]:
@@ -51,6 +54,11 @@ def _identify(arrivals: Iterable[Arrival], place: Place, ports: Ports) -> tuple[
         if batch is not None:
             found.append(batch)
     return found, unreadable
+
+
+def _shortened(told: list[str]) -> list[str]:
+    """The first of what is told of files that were left; there may be thousands of them."""
+    return told[:MOST_TOLD] + ([f"{len(told) - MOST_TOLD} more were left where they are"] if len(told) > MOST_TOLD else [])
 
 
 def _first_champion_waits_in_archive(ports: Ports, config: Config) -> bool:

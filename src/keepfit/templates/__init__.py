@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import shutil
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def make_data_folders(folder: Path) -> None:
 
 
 def _next_steps(folder: Path) -> list[str]:
-    config = load(folder, environment={})
+    config, quoted = load(folder, environment={}), shlex.quote(str(folder))
     first = f"put data files into {folder / config.data.inbox}"
     if config.simulate is not None:
-        first += f", or make some up: keepfit simulate --project {folder} --days 30"
-    return [f"  1. {first}", f"  2. keepfit run --project {folder}", f"  3. keepfit explain --project {folder}"]
+        first += f", or make some up: keepfit simulate --project {quoted} --days 30"
+    return [f"  1. {first}", f"  2. keepfit run --project {quoted}", f"  3. keepfit explain --project {quoted}"]

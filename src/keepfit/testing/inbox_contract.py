@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from keepfit.errors import DataError
+from keepfit.ports import Arrival
 from keepfit.records import Batch, Place
 
 Put = Callable[[Place, str, bytes], None]
 Files = Callable[[Place], dict[str, bytes]]
 ONE, TWO = b"x,y\n1,a\n", b"x,y\n2,b\n3,c\n"
+ASTRAY = ("//outside.csv", "a//b.csv", "../outside.csv", "a/../../outside.csv", "./b.csv", "q?versionId=1.csv", "a\0b.csv")
 
 
 class InboxContract:
@@ -105,6 +107,29 @@ class InboxContract:
             with pytest.raises(DataError, match=r"a\.csv"):
                 getattr(inbox, method)(gone, *further)
 
+    @pytest.mark.parametrize("place", list(Place))
+    def test_a_name_that_is_no_plain_path_is_not_taken_in(self, inbox: Any, files: Files, tmp_path: Path, place: Place) -> None:
+        """A key in a store may be any text; `tmp_path` may be the folder around the inbox's."""
+        (tmp_path / "outside.csv").write_bytes(ONE)
+        for name in (f"/{tmp_path}/outside.csv", str(tmp_path / "outside.csv"), *ASTRAY):
+            with pytest.raises(DataError, match=r"outside|b\.csv|versionId"):
+                inbox.identify(Arrival(name=name, size=8, settled=True), place)
+            with pytest.raises(DataError, match=r"outside|b\.csv|versionId"):
+                inbox.add(name, TWO)
+        assert (tmp_path / "outside.csv").read_bytes() == ONE
+        assert [files(each) for each in Place] == [{}, {}, {}]
+
+    @pytest.mark.parametrize(
+        "name", ["//outside.csv", "../outside.csv", "a/../../outside.csv", "{}/outside.csv", "/{}/outside.csv"]
+    )
+    def test_a_batch_of_such_a_name_is_looked_for_nowhere_else(self, inbox: Any, tmp_path: Path, name: str) -> None:
+        (tmp_path / "outside.csv").write_bytes(ONE)
+        astray = Batch(id=digest(ONE), name=name.format(tmp_path), size=8)
+        for method, further in (("read", ()), ("move", (Place.ARCHIVE,)), ("fetch", (tmp_path / "fetched",))):
+            with pytest.raises(DataError, match=r"outside\.csv"):
+                getattr(inbox, method)(astray, *further)
+        assert (tmp_path / "outside.csv").read_bytes() == ONE
+
     # --------------------------------------------------------------------------------------------------------------- moving
 
     @pytest.mark.parametrize("to", [Place.ARCHIVE, Place.QUARANTINE])
@@ -130,6 +155,25 @@ class InboxContract:
         assert inbox.move(before, Place.ARCHIVE) == moved
         assert (files(Place.INBOX), files(Place.ARCHIVE)) == ({}, {"a.csv": TWO, spare: ONE})
         assert inbox.read(moved).rows() == [("1", "a")]
+
+    @pytest.mark.parametrize(
+        ("there", "name"), [("a.csv", "a.csv/b.csv"), ("a.csv/b.csv", "a.csv"), ("else.csv", "n" * 251 + ".csv")]
+    )
+    @pytest.mark.parametrize("to", [Place.ARCHIVE, Place.QUARANTINE])
+    def test_a_name_that_a_folder_cannot_give_is_as_one_that_is_taken(
+        self, inbox: Any, put: Put, files: Files, to: Place, there: str, name: str
+    ) -> None:
+        """A file where the name has a folder, a folder where it has a file, or a name to which nothing more can be added."""
+        put(to, there, TWO)
+        put(Place.INBOX, name, ONE)
+        before = batch(inbox)
+        moved = inbox.move(before, to, "because of this")
+        assert replace(inbox.move(before, to, "because of this"), name=moved.name) == moved
+        assert inbox.read(moved).rows() == [("1", "a")]
+        found = files(to)
+        notes = [found.pop(other) for other in list(found) if other.endswith(".reason.json")]
+        assert (files(Place.INBOX), found) == ({}, {there: TWO, moved.name: ONE})
+        assert len(notes) == (1 if to is Place.QUARANTINE else 0)
 
     def test_nothing_is_removed_though_every_spare_name_is_taken(self, inbox: Any, put: Put, files: Files) -> None:
         put(Place.INBOX, "a.csv", ONE)

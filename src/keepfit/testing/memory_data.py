@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepfit.adapters.inbox_files.names import NOTE_SUFFIX, holds_rows, is_data, is_temporary, names_of, names_of_rows
+from keepfit.adapters.inbox_files.names import (
+    NOTE_SUFFIX,
+    check_name,
+    holds_rows,
+    is_data,
+    is_temporary,
+    names_of,
+    names_of_rows,
+)
 from keepfit.adapters.inbox_files.parsing import parse
 from keepfit.errors import DataError
 from keepfit.ports import Arrival, Kept
@@ -37,8 +45,7 @@ class MemoryInbox:
         ]
 
     def identify(self, arrival: Arrival, place: Place) -> Batch | None:
-        if not arrival.name.isprintable():
-            raise DataError(f"{arrival.name!a} was left where it is: its name has characters that cannot be shown. Rename it.")
+        check_name(arrival.name)
         content = self.files[place].get(arrival.name)
         return None if content is None else Batch(id=_digest(content), name=arrival.name, size=len(content), place=place)
 
@@ -65,6 +72,7 @@ class MemoryInbox:
             to.write_bytes(self._content(batch))
 
     def add(self, name: str, content: bytes, at: datetime | None = None) -> None:  # noqa: ARG002 - nothing here has a date
+        check_name(name)
         self.files[Place.INBOX][name] = content
 
     def _move(self, batch: Batch, to: Place) -> Batch:

@@ -44,6 +44,7 @@ EXTRAS = {  # distribution -> its extra, and what needs it
     "great-expectations": ("great-expectations", "[validate] engine = 'great_expectations'"),
     "evidently": ("evidently", "[reports] evidently = true"),
     "s3fs": ("s3", "whatever lies on s3://"),
+    "dvc": ("dvc", "[data] versioning = 'dvc'"),
     "distributed": ("dask", "[engine] url = 'dask://...'"),
     "ray": ("ray", "[engine] url = 'ray://...'"),
     "joblibspark": ("spark", "[engine] url = 'spark://...'"),
@@ -111,6 +112,7 @@ def _extras(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
         "great-expectations": config.validation.engine == "great_expectations",
         "evidently": config.reports.evidently,
         "s3fs": "s3" in schemes,
+        "dvc": config.data.versioning == "dvc",
         "distributed": config.engine.url.startswith("dask://"),
         "ray": config.engine.url.startswith("ray://"),
         "joblibspark": config.engine.url.startswith("spark://"),
@@ -304,6 +306,11 @@ def _engine(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
     yield "engine", True, ports.engine.check()
 
 
+def _data_versions(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
+    if config.data.versioning == "dvc":
+        yield "data versions", True, ports.versions.check()
+
+
 def _alerts(ports: OpenedPorts, _: Config) -> Iterator[Finding]:
     receivers = ports.notifier.receivers
     if not receivers:
@@ -344,6 +351,7 @@ CHECKS: dict[str, Check] = {
     "ledger": _ledger,
     "MLflow": _registry,
     "engine": _engine,
+    "data versions": _data_versions,
     "alerts": _alerts,
     "release": _release,
     "prediction log": log_found,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from keepfit.config import Config
@@ -42,15 +41,18 @@ class Difference:
         return f"{self.kind}: {self.what}: {self.then} then, {'gone' if self.now is None else self.now} now"
 
 
-def since_then(cycle: Cycle, code: Path, settings: Mapping[str, Any], ports: Any, config: Config) -> Iterator[Difference]:
-    """Everything else that has changed since a cycle trained. `code` is the folder of the files kept with its version, `settings`
-    the tree that was."""
-    yield from _circumstances(cycle, config)
+def since_then(
+    cycle: Cycle, code: Mapping[str, str], settings: Mapping[str, Any], ports: Any, config: Config
+) -> Iterator[Difference]:
+    """Everything else that has changed since a cycle trained. `code` holds the modules kept with its version, by their names,
+    `settings` is the tree that was."""
+    yield from circumstances(cycle, config)
     yield from _code(code, ports)
     yield from _settings(settings, config.shown())
 
 
-def _circumstances(cycle: Cycle, config: Config) -> Iterator[Difference]:
+def circumstances(cycle: Cycle, config: Config) -> Iterator[Difference]:
+    """Libraries, Python, keepfit and machine, as far as they are others now."""
     then = cycle.provenance
     if then is None:
         return
@@ -65,9 +67,9 @@ def _circumstances(cycle: Cycle, config: Config) -> Iterator[Difference]:
             yield Difference(kind=kind, what="version" if kind != "platform" else "machine", then=before, now=today, used=True)
 
 
-def _code(folder: Path, ports: Any) -> Iterator[Difference]:
+def _code(sources: Mapping[str, str], ports: Any) -> Iterator[Difference]:
     """Each of the project's files that is not what it was; the model was made with those that were kept."""
-    then = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.py")} if folder.is_dir() else {}
+    then = {f"{name}.py": text for name, text in sources.items()}
     try:
         now = ports.code.sources()
     except KeepfitError as error:

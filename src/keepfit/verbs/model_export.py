@@ -35,14 +35,18 @@ def export_model(version: str | None, out: Path, ports: Ports, config: Config) -
     """Write a version, the champion where none is named, into the folder `out`: all of it or nothing.
 
     The model is loaded once, as a server would, so that what cannot be loaded is not written. The same version lying there is left
-    alone, another that was written so is replaced.
+    alone, another that was written so is replaced. What keepfit did not write is never removed.
 
-    Raises `NotFound`, `ModelRefused`, `Unavailable`, and `ConfigError` for a folder that holds something else.
+    Raises `NotFound`, `ModelRefused`, `Unavailable`, and `ConfigError` for a folder that holds something else, if only beside it.
     """
     shelved = _wanted(version, ports, config)
     there = _there(out)
     if there is not None and there.shelved == shelved:
         return _said(shelved, out, new=False)
+    if there is not None and (strangers := _files(out) - {*there.files, Packed.FILE}):
+        raise ConfigError(
+            f"{out / min(strangers)} was not written by keepfit, so nothing was written: move it away, or name another folder."
+        )
     making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +99,14 @@ def _write(shelved: Shelved, folder: Path, ports: Ports) -> None:
     if (folder / INPUTS_PATH).exists():
         example = read((folder / INPUTS_PATH).read_text(encoding="utf-8")).example
         (folder / EXAMPLE).write_text(json.dumps(example, ensure_ascii=False), encoding="utf-8")
-    (folder / Packed.FILE).write_text(dumps(Packed(shelved=shelved, known=known)) + "\n", encoding="utf-8")
+    packed = Packed(shelved=shelved, known=known, files=tuple(sorted(_files(folder))))
+    (folder / Packed.FILE).write_text(dumps(packed) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path) -> set[str]:
+    """Everything below, but for what Python leaves beside code that it has run."""
+    found = (path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    return {path.relative_to(folder).as_posix() for path in found if path.parent.name != "__pycache__"}
 
 
 def _said(shelved: Shelved, out: Path, *, new: bool) -> ExportedModel:

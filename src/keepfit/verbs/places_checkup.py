@@ -105,11 +105,11 @@ def files_found(ports: OpenedPorts, config: Config) -> Iterator[Finding]:
 
 
 def _arrivals(ports: OpenedPorts, config: Config) -> Sequence[Arrival]:
-    """What is in the inbox; nothing where its store does not answer, which was said already."""
+    """What is in the inbox; nothing where its store does not answer or the folder is gone, which was said already."""
     try:
         return ports.inbox.list(Place.INBOX)
     except KeepfitError:
-        if not is_remote(config.data.inbox):
+        if not is_remote(config.data.inbox) and config.path(config.data.inbox).exists():
             raise
         return ()
 

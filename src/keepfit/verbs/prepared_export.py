@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -227,12 +227,12 @@ class _Folder:
         self._path, self.address = path, str(path)
 
     def names(self) -> list[str]:
-        with self._asked(), contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._asked(missing=True):
             return sorted(each.name for each in self._path.iterdir() if not each.name.endswith(".tmp"))
         return []
 
     def read(self, name: str) -> bytes | None:
-        with self._asked(), contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._asked(missing=True):
             return (self._path / name).read_bytes()
         return None
 
@@ -247,14 +247,15 @@ class _Folder:
                 temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _asked(self) -> Any:
+    def _asked(self, *, missing: bool = False) -> Iterator[None]:
+        """Errors of the disk in keepfit's words; `missing` lets FileNotFoundError through."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except (FileExistsError, NotADirectoryError) as error:
             raise DataError(f"{self._path} is a file, or lies below one: expected a folder. Name another one.") from error
         except OSError as error:
+            if missing and isinstance(error, FileNotFoundError):
+                raise
             raise Unavailable(f"{self._path} cannot be used: {error.strerror or error}. Nothing is lost; run again.") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,15 @@ from typing import Any
 
 from keepfit.config import Config
 from keepfit.data_records import PROCESSED, RAW, Manifest
-from keepfit.data_versions import manifest_of, scratch
+from keepfit.data_versions import read_manifest, scratch
 from keepfit.errors import DataError, KeepfitError, LeaseHeld, NotFound, Unavailable
 from keepfit.prepared import features_of, labelled, load_rows, prepare_batch, prepared_name, split_name
 from keepfit.records import Batch, Candidate, Cycle, Place
 from keepfit.rows import aside_name, contract_of
-from keepfit.verbs.differences import Difference, since_then
-from keepfit.versions import CODE_PATH, SETTINGS_PATH
+from keepfit.verbs import recipe
+from keepfit.verbs.differences import Difference, circumstances, since_then
+from keepfit.verbs.recipe import Recipe
+from keepfit.versions import write_sources
 
 DATA = "data"  # in the scratch folder, where the cycle's files are brought
 DECIDE = ("project", "data", "train", "retrain", "promote", "validate", "monitor")  # sections that bear on how a model is made
@@ -49,22 +50,15 @@ def reproduce(cycle: Cycle, open_ports: Callable[[Config], Any], ports: Any, con
     `open_ports` opens a project for settings of its own. Raises `NotFound` for a cycle that trained nothing or kept too little,
     `Unavailable`.
     """
-    candidate = _candidate(cycle)
-    manifest = manifest_of(candidate.version, ports)
+    candidate, found = _candidate(cycle), None
     with scratch(config) as place, _modules_as_before():
-        _fetch(candidate.version, place, ports)
-        problems = {**manifest.missing, **ports.versions.bring(manifest, place / DATA, candidate.version)}
-        differences = [Difference(kind="data", what=path, now=why, used=True) for path, why in problems.items()]
-        differences += _registry(candidate, ports)
-        try:
-            found, others = _made_again(cycle, manifest, problems, place, open_ports, config)
+        recipe.fetch(candidate.version, place, ports)
+        differences = [*recipe.unproven(cycle, place), *_registry(candidate, ports)]
+        if any(difference.used for difference in differences):  # of unknown origin: nothing of it is run, or written anywhere
+            differences += circumstances(cycle, config)
+        else:
+            found, others = _tried(cycle, candidate, place, open_ports, ports, config)
             differences += others
-        except (Unavailable, LeaseHeld):
-            raise
-        except KeepfitError as error:
-            found = None
-            differences.append(Difference(kind="model", what="it cannot be made again", now=str(error), used=True))
-        differences += since_then(cycle, place / CODE_PATH, _kept_settings(place)["settings"], ports, config)
     return Reproduction(
         cycle=cycle.id,
         version=candidate.version,
@@ -93,40 +87,38 @@ def _registry(candidate: Candidate, ports: Any) -> Iterator[Difference]:
 # --------------------------------------------------------------------------------------------------------- making it again
 
 
-def _fetch(version: str, place: Path, ports: Any) -> None:
-    """The settings and the code that were kept with a version."""
-    if not ports.references.fetch(version, SETTINGS_PATH, place):
-        raise NotFound(f"The settings of version {version} were not kept with it, so it cannot be made again.")
-    ports.references.fetch(version, CODE_PATH, place)  # a project without code has none
-
-
-def _kept_settings(place: Path) -> dict[str, Any]:
+def _tried(
+    cycle: Cycle, candidate: Candidate, place: Path, open_ports: Callable[[Config], Any], ports: Any, config: Config
+) -> tuple[str | None, Sequence[Difference]]:
+    """The content hash of the model as it is made now, None where none can be made; all that differs."""
+    kept, manifest = recipe.read(place), read_manifest(candidate.version, place)
+    problems = {**manifest.missing, **ports.versions.bring(manifest, place / DATA, candidate.version)}
+    differences = [Difference(kind="data", what=path, now=why, used=True) for path, why in problems.items()]
+    found = None
     try:
-        kept: dict[str, Any] = json.loads((place / SETTINGS_PATH).read_text(encoding="utf-8"))
-        return {"settings": dict(kept["settings"]), "columns": dict(kept["columns"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{SETTINGS_PATH} of the version is damaged: {type(error).__name__}: {error}") from None
+        found, others = _made_again(kept, manifest, problems, place, open_ports, config)
+        differences += others
+    except (Unavailable, LeaseHeld):
+        raise
+    except KeepfitError as error:
+        differences.append(Difference(kind="model", what="it cannot be made again", now=str(error), used=True))
+    return found, [*differences, *since_then(cycle, kept.sources, kept.settings, ports, config)]
 
 
 def _made_again(
-    cycle: Cycle,
+    kept: Recipe,
     manifest: Manifest,
     problems: Mapping[str, str],
     place: Path,
     open_ports: Callable[[Config], Any],
     config: Config,
-) -> tuple[str | None, Sequence[Difference]]:
+) -> tuple[str, Sequence[Difference]]:
     """The content hash of the model as it is made now; what was found to differ on the way."""
-    kept = _kept_settings(place)
-    again = _settings(kept["settings"], place, config)
-    _write_code(place)
+    again = _settings(kept.settings, place, config)
+    write_sources(kept.sources, place)
     ports = open_ports(again)
-    then = cycle.provenance.code if cycle.provenance else ports.code.fingerprint
-    if ports.code.fingerprint != then:
-        changed = Difference(kind="code", what="files kept with the version", then=then, now=ports.code.fingerprint, used=True)
-        return None, [changed]  # code of unknown origin is not run
     if not again.data.columns:
-        _save(ports, "columns", None, kept["columns"])
+        _save(ports, "columns", None, kept.columns)
     batches, differences = _prepared(manifest, problems, place / DATA, ports, again)
     rows = labelled(load_rows(batches, ports.code, ports, again, holdout=False))
     trained = ports.trainer.train(rows, features_of(rows))
@@ -146,14 +138,6 @@ def _settings(tree: Mapping[str, Any], place: Path, config: Config) -> Config:
     chosen["tracking"] = {"trusted_types": tree.get("tracking", {}).get("trusted_types", ())}
     chosen["engine"] = {"workers": config.engine.workers}
     return Config.of(chosen, place)
-
-
-def _write_code(place: Path) -> None:
-    """The modules where they are imported from; they were kept side by side, each under its whole name."""
-    for file in (place / CODE_PATH).glob("*.py"):
-        target = place / (file.stem.replace(".", "/") + ".py")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
 
 
 def _prepared(

@@ -10,6 +10,7 @@ import pytest
 from tests.receivers import GithubApi
 
 from keepfit.adapters.github_release import GithubRelease
+from keepfit.config import Config
 from keepfit.errors import ConfigError, KeepfitError, TooSoon, Unavailable
 from keepfit.operation_settings import GithubRelease as Settings
 from keepfit.records import Announcement
@@ -133,7 +134,16 @@ def test_a_token_that_is_none_is_never_sent(api: GithubApi, token: str, words: s
     assert api.seen == []
 
 
-@pytest.mark.parametrize("url", ["http://example.org", "ftp://127.0.0.1", "nonsense", "https://me:pw@example.org", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://example.org", "ftp://127.0.0.1", "nonsense", "http://[::1"])
 def test_the_token_goes_without_encryption_to_this_machine_only(api: GithubApi, url: str) -> None:
     with pytest.raises(ConfigError, match=r"release\.github\.url: expected an address that begins with https://"):
         adapter(api, url=url).release(NEWS, NAME)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://bob:pa55word@example.org/api/v3", "https://pa55word@example.org", "https://x/?t=pa55word"]
+)
+def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"release\.github\.url.*the token is read from GITHUB_TOKEN") as caught:
+        Config.of({"project": {"name": "d", "task": "regression"}, "data": {"target": "y"}, "release": {"github": {"url": url}}})
+    assert "pa55word" not in str(caught.value)

@@ -232,6 +232,15 @@ def test_a_folder_that_is_not_there_is_empty(tmp_path) -> None:
     assert [list(folders(tmp_path).list(place)) for place in Place] == [[], [], []]
 
 
+def test_an_inbox_that_was_there_and_is_gone_is_not_empty(tmp_path) -> None:
+    inbox = InboxFiles(settings(), tmp_path, expected=lambda: True)
+    with pytest.raises(Unavailable, match=r"data/inbox is not there any more\. Mount its disk"):
+        inbox.list(Place.INBOX)
+    assert inbox.list(Place.ARCHIVE) == []
+    (tmp_path / "data/inbox").mkdir(parents=True)
+    assert inbox.list(Place.INBOX) == []
+
+
 def test_hidden_folders_and_notes_are_not_looked_at(tmp_path) -> None:
     for name in (".git/a.csv", "b.csv.reason.json", "c.txt", ".d.csv"):
         put(tmp_path, name)
@@ -334,14 +343,12 @@ def test_across_file_systems_the_copy_is_whole_before_the_original_goes(tmp_path
     source = put(tmp_path)
     link, seen = Path.hardlink_to, []
 
-    def elsewhere(self: Path, target: Path) -> Path:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
     def given(self: Path, target: Path) -> None:
+        if target == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
         seen.append((source.exists(), target.read_text()))
         link(self, target)
 
-    monkeypatch.setattr(Path, "rename", elsewhere)
     monkeypatch.setattr(Path, "hardlink_to", given)
     inbox.move(batch(inbox), Place.ARCHIVE)
     assert seen == [(True, "x,y\n1,a\n")]
@@ -358,8 +365,81 @@ def test_a_disk_that_refuses_leaves_the_file_whole_and_can_be_tried_again(tmp_pa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "rename", full)
+        broken.setattr(Path, "hardlink_to", full)
         with pytest.raises(Unavailable, match="No space left on device"):
             inbox.move(found, Place.ARCHIVE)
     assert source.read_text() == "x,y\n1,a\n"
     assert inbox.move(found, Place.ARCHIVE).place is Place.ARCHIVE
+
+
+def test_a_name_that_was_taken_this_instant_is_not_overwritten(tmp_path, monkeypatch) -> None:
+    inbox, link, late = folders(tmp_path), Path.hardlink_to, iter(["x,y\n2,b\n"])
+    put(tmp_path)
+    found = batch(inbox)
+
+    def taken(self: Path, target: Path) -> None:
+        for content in late:
+            put(tmp_path, content=content, place="archive")
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", taken)
+    assert inbox.move(found, Place.ARCHIVE).name == f"a.{found.id[:12]}.csv"
+    assert (tmp_path / "data/archive/a.csv").read_text() == "x,y\n2,b\n"
+
+
+def test_without_links_a_rename_overwrites_nothing_either(tmp_path, monkeypatch) -> None:
+    def unknown(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", unknown)
+    inbox = folders(tmp_path)
+    put(tmp_path)
+    put(tmp_path, content="x,y\n2,b\n", place="archive")
+    found = batch(inbox)
+    assert inbox.move(found, Place.ARCHIVE).name == f"a.{found.id[:12]}.csv"
+    assert (tmp_path / "data/archive/a.csv").read_text() == "x,y\n2,b\n"
+
+
+def test_what_is_written_between_the_look_and_the_move_goes_back(tmp_path, monkeypatch) -> None:
+    inbox, link = folders(tmp_path), Path.hardlink_to
+    source = put(tmp_path)
+    found = batch(inbox)
+
+    def written(self: Path, target: Path) -> None:
+        if target == source:
+            target.write_text("x,y\n2,b\n3,c\n")
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", written)
+    with pytest.raises(DataError, match="changed"):
+        inbox.move(found, Place.ARCHIVE)
+    assert source.read_text() == "x,y\n2,b\n3,c\n"
+    assert list((tmp_path / "data/archive").iterdir()) == []
+
+
+def test_a_link_is_followed_before_it_is_moved(tmp_path) -> None:
+    (tmp_path / "data/inbox").mkdir(parents=True)
+    (tmp_path / "theirs.csv").write_text("x,y\n1,a\n")
+    (tmp_path / "data/inbox/a.csv").symlink_to("../../theirs.csv")
+    inbox = folders(tmp_path)
+    assert inbox.read(inbox.move(batch(inbox), Place.ARCHIVE)).rows() == [("1", "a")]
+    assert (tmp_path / "theirs.csv").exists()
+
+
+def test_rows_of_a_name_that_can_have_nothing_added_are_set_aside_under_a_shorter(tmp_path) -> None:
+    inbox = folders(tmp_path)
+    put(tmp_path, "n" * 251 + ".csv")
+    found = batch(inbox)
+    name = inbox.set_aside(found, inbox.read(found))
+    assert name == inbox.set_aside(found, inbox.read(found)) == f"{'n' * 40}.{found.id[:12]}.rows.csv"
+
+
+@pytest.mark.parametrize("place", ["archive", "quarantine"])
+def test_a_place_that_is_a_file_is_said_and_not_taken_for_a_name(tmp_path, place) -> None:
+    inbox = folders(tmp_path)
+    put(tmp_path)
+    found = batch(inbox)
+    (tmp_path / "data" / place).write_text("no folder")
+    with pytest.raises(Unavailable, match="a folder was expected"):
+        inbox.move(found, Place(place), "why")
+    assert batch(inbox) == found

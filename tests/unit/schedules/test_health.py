@@ -64,6 +64,7 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(health: Health) -
         Health("127.0.0.1", port, lambda: (True, {}))
 
 
-def test_an_address_that_nobody_knows_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"no-such-host\.invalid:1 cannot be listened on"):
-        Health("no-such-host.invalid", 1, lambda: (True, {}))
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "a" * 70])
+def test_an_address_that_nobody_knows_is_an_error(host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{host}:1 cannot be listened on"):
+        Health(host, 1, lambda: (True, {}))

@@ -196,3 +196,18 @@ def test_formats_are_known_by_their_suffix(tmp_path) -> None:
     frame.write_parquet(tmp_path / "data/inbox/d.pq")
     frame.write_ndjson(tmp_path / "data/inbox/e.ndjson")
     assert [batch.name for batch in world.through("collect").batches] == ["a.csv", "d.pq", "e.ndjson"]
+
+
+def test_a_name_that_cannot_be_taken_in_is_said_and_holds_up_nothing(tmp_path) -> None:
+    world = World(tmp_path)
+    for number in range(7):
+        world.arrive(f"{number}?versionId=1.csv", ONE)
+    waiting = world.through("collect")
+    assert waiting.outcome is Outcome.WAITING
+    assert "'0?versionId=1.csv' was left where it is" in waiting.reason
+    assert "2 more were left where they are" in waiting.reason
+    world.arrive("a.csv", TWO)
+    cycle = world.through("collect")
+    assert [batch.name for batch in cycle.batches] == ["a.csv"]
+    assert len(cycle.notes) == 6
+    assert "'0?versionId=1.csv'" in cycle.notes[0]

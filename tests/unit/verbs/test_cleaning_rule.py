@@ -99,7 +99,7 @@ def test_what_rests_on_a_version_goes_with_it_alone() -> None:
             (Kind.SERVED, rule.version, ""),
         ]
     )
-    whole = facts(old(1), old(2), things=things)
+    whole = facts(old(1), old(2), things=things, ways=frozenset({rule.way("w1"), rule.way("w2")}))
     gone = going(whole, Kind.ROWS, Kind.CODE, Kind.REFERENCE, Kind.SERVED)
     assert sorted(gone) == sorted(each.name for each in things if each.name.endswith("1"))
     today = replace(whole, today=frozenset({rule.way("w1"), rule.code("k1")}))
@@ -113,6 +113,16 @@ def test_data_stay_with_their_version_with_the_latest_trainings_and_with_other_p
     whole = facts(old(1, aliases=("champion",)), old(2), old(3), things=kept)
     assert going(whole, Kind.DATA) == ["c2"]
     assert going(replace(whole, unfinished=frozenset({"c2"})), Kind.DATA) == []
+
+
+def test_rows_and_profiles_of_other_projects_in_the_same_place_stay() -> None:
+    ours, theirs = rule.way("w1"), rule.way("theirs")
+    rows = [Thing(kind=Kind.ROWS, name=of, at=LONG_AGO, of=frozenset({of})) for of in (ours, theirs)]
+    profiles = [
+        Thing(kind=Kind.PROFILE, name=f"p{id}", at=LONG_AGO, of=frozenset({rule.cycle(id)})) for id in ("c1", "theirs", "c2")
+    ]
+    whole = facts(old(1), old(2), things=(*rows, *profiles), ways=frozenset({ours}), keep=0)
+    assert sorted(going(whole, Kind.ROWS, Kind.PROFILE)) == ["pc1", "pc2", ours]
 
 
 def test_what_the_dead_left_behind_goes_however_young() -> None:

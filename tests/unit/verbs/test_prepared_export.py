@@ -244,6 +244,7 @@ def test_a_cycle_that_has_prepared_nothing_is_said(project: keepfit.Project) -> 
     waiting = project.run(until="collect")
     with pytest.raises(NotFound, match=r"has no prepared rows: it got as far as collect and ended as waiting"):
         project.export_prepared(waiting.id)
+    assert project.export_prepared().cycle != waiting.id
 
 
 def test_prepared_rows_go_to_a_store_as_well(project: keepfit.Project) -> None:

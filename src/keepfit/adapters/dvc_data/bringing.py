@@ -18,15 +18,18 @@ def bring(manifest: Manifest, to: Path, pointers: Path, dvc: Dvc, scratch: Path)
     wanted = [folder for folder in manifest.pointers if manifest.of(folder)]
     for folder in wanted:
         _put_back(pointers / f"{folder}.dvc", manifest.pointers[folder])
-    said = ""
+    said: dict[str, str] = {}  # folder -> what DVC says of it
     try:
         dvc.get([(f"{pointers.parent.name}/{pointers.name}/{folder}", scratch / folder) for folder in wanted])
     except DvcFailed as error:
-        said = f"DVC says {error}"
+        if error.silent or error.locked:  # it was not asked for each
+            said = {wanted[0]: f"DVC says {error}"}
+        else:
+            said = {folder: f"DVC says {text}" for folder, text in zip(wanted, error.each, strict=False) if text}
     for file in manifest.files:
         why = _copied(file, scratch, to) if file.folder in wanted else "DVC was not given it"
         if why:
-            problems[file.path] = said or why
+            problems[file.path] = said.pop(file.folder, why)  # once: it is the same for a thousand files
     return problems
 
 

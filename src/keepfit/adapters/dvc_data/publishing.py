@@ -28,10 +28,12 @@ class Publishing:
     def prepare(self) -> str | None:
         """See that there is a repository, with the remote that is set; returns the name that pointers must give, None where the
         repository's default is the one."""
-        git = GitRepository.around(self._root)
+        git, refused = self._git()
         home = self._home(git)
         if home is not None:
             return self._name_remote(home, git) if self._settings.remote else None
+        if refused:  # one without git, inside of a repository, would stay so for good
+            raise ConfigError(f"DVC cannot be set up in {self._root}, since git refuses to look there: {refused}")
         subfolder = git is not None and git.top.resolve() != self._root.resolve()
         with self._named():
             self._dvc.begin(["--no-scm"] if git is None else ["--subdir"] if subfolder else [], REMOTE, self._address)
@@ -40,12 +42,11 @@ class Publishing:
 
     def commit(self, message: str, place: str) -> tuple[str | None, tuple[str, ...]]:
         """Commit what is not committed yet; returns the commit that has `place`, and what could not be done."""
-        git = GitRepository.around(self._root)
-        if git is None:
-            return None, ()
-        paths = self._pending.commit
         try:
-            if paths:
+            git = GitRepository.around(self._root)
+            if git is None:
+                return None, ()
+            if paths := self._pending.commit:
                 git.commit(paths, message)
                 self._pending.done(commit=paths)
             return git.last(place), ()
@@ -71,6 +72,28 @@ class Publishing:
             return (f"the data of {count} were not pushed to {shown}: {error}. The next cycle that trains makes up for it",)
         self._pending.done(push=cycles)
         return ()
+
+    @property
+    def told(self) -> str:
+        """Where the data go, in words. Raises `ConfigError` where they would go nowhere, or git refuses to look at the project."""
+        if self._settings.remote:
+            where = f"pushed to {self._settings.remote}"
+        elif (home := self._home(self._git()[0])) is not None and (default := _remotes(home)[1]) is not None:
+            where = f"pushed to the repository's remote {default!r}"
+        elif self._settings.push:
+            raise ConfigError("DVC has no remote, so nothing would be pushed. Name one in [data.dvc] remote, or say push = false.")
+        else:
+            where = "with no remote"
+        if refused := self._git()[1]:
+            raise ConfigError(f"DVC's pointers cannot be committed, since git refuses to look at {self._root}: {refused}")
+        return where if self._settings.push else f"{where.removeprefix('pushed to ')}; push = false"
+
+    def _git(self) -> tuple[GitRepository | None, str]:
+        """The repository around the project, and why git would not say."""
+        try:
+            return GitRepository.around(self._root), ""
+        except GitRefused as error:
+            return None, str(error)
 
     def _home(self, git: GitRepository | None) -> Path | None:
         """The folder of the DVC repository that this project belongs to: its own, or one above it in the git repository."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 PATIENCE = 120.0  # seconds; a hook of the user's may take its time
+NO_REPOSITORY = "not a git repository"  # as git says it in English
 OURS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # set where keepfit is run by one of git's hooks
 
 
 class GitRefused(Exception):
-    """git did not commit; the message says why."""
+    """git did not do it; the message says why."""
 
 
 class GitRepository:
@@ -23,12 +25,16 @@ class GitRepository:
 
     @classmethod
     def around(cls, root: Path) -> GitRepository | None:
-        """None without git, outside of a repository, and where git is told to ignore the project."""
-        found = cls(root)
-        try:
-            inside = found._run("rev-parse", "--is-inside-work-tree")
-        except GitRefused:
+        """None without git, outside of a repository, and where git is told to ignore the project. Raises `GitRefused` where git
+        does not say, such as in a repository of another user."""
+        if shutil.which("git") is None:
             return None
+        found = cls(root)
+        inside = found._run("rev-parse", "--is-inside-work-tree")
+        if inside.returncode != 0:
+            if NO_REPOSITORY in inside.stderr:
+                return None
+            found._confirm(inside)
         if inside.stdout.strip() != "true" or found._run("check-ignore", "-q", "keepfit.toml").returncode == 0:
             return None
         return found

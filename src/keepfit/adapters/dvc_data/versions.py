@@ -59,6 +59,9 @@ class DvcVersions:
         others = self._sources.bring(replace(manifest, files=lost), to, version)
         return {path: f"{problems[path]}; {why}" for path, why in others.items()}
 
+    def check(self) -> str:
+        return f"kept by DVC, {self._publishing.told}; nobody was asked"
+
     def kept(self) -> Sequence[Kept]:
         found = sorted((self._root / PLACE).glob(f"*/{MANIFEST}"))
         return [
@@ -158,7 +161,7 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except DvcFailed as error:
-        if error.locked or "No space left" in str(error):
+        if error.locked or error.silent or "No space left" in str(error):
             raise Unavailable(f"{what}: DVC says {error}. Nothing is lost; run again when that is over.") from error
         if "git-ignored" in str(error):
             raise ConfigError(f"{what}: git is told to ignore {PLACE}/. Take it out of .gitignore, and run again.") from error

@@ -13,7 +13,8 @@ from keepfit.ports import Arrival
 
 class Folder(Protocol):
     """Data files by names with forward slashes. All that goes wrong raises OSError, or `Unavailable` where it is a store that does
-    not answer; a file that is not there is FileNotFoundError."""
+    not answer. A file that is not there is FileNotFoundError; so is one whose name can be nobody's there (too long, through a file,
+    out of the folder), and to write under such a name is FileExistsError."""
 
     @property
     def address(self) -> str:

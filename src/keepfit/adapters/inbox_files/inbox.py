@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from keepfit.adapters.inbox_files.folder import Folder
 from keepfit.adapters.inbox_files.known import KnownObjects
 from keepfit.adapters.inbox_files.local import LocalFolder
-from keepfit.adapters.inbox_files.names import NOTE_SUFFIX, holds_rows, names_of, names_of_rows
+from keepfit.adapters.inbox_files.names import check_name, holds_rows, names_of, names_of_note, names_of_rows
 from keepfit.adapters.inbox_files.parsing import parse
 from keepfit.addresses import is_remote, local_path
 from keepfit.errors import DataError, Unavailable
@@ -33,22 +33,32 @@ class InboxFiles:
     """`Inbox` and `Originals` of data files.
 
     `data` holds the places, the settle time and how CSV files are written; `root` is the project's folder. `known` is the file in
-    which the hashes of objects are remembered from run to run.
+    which the hashes of objects are remembered from run to run. `expected` says whether there must be an inbox: one that has
+    vanished is not an empty one.
     """
 
-    def __init__(self, data: Data, root: Path, known: Path | None = None) -> None:
-        self._data = data
+    def __init__(self, data: Data, root: Path, known: Path | None = None, *, expected: Callable[[], bool] = lambda: False) -> None:
+        self._data, self._expected = data, expected
         addresses = {Place.INBOX: data.inbox, Place.ARCHIVE: data.archive, Place.QUARANTINE: data.quarantine}
         remembered = KnownObjects(known)
         self._folders = {place: _folder(place, address, root, data.settle, remembered) for place, address in addresses.items()}
 
     def list(self, place: Place) -> Sequence[Arrival]:
         found = self._folders[place].list(wait=place is Place.INBOX)
+        if not found and place is Place.INBOX:
+            self._see_that_it_is_there()
         return [arrival for arrival in found if not (place is Place.QUARANTINE and holds_rows(arrival.name))]
 
+    def _see_that_it_is_there(self) -> None:
+        folder = self._folders[Place.INBOX].address
+        if not is_remote(self._data.inbox) and not Path(folder).exists() and self._expected():
+            raise Unavailable(
+                f"The inbox {folder} is not there any more. Mount its disk or bring the folder back, and run again. "
+                "Make it anew if it is meant to be empty."
+            )
+
     def identify(self, arrival: Arrival, place: Place) -> Batch | None:
-        if not arrival.name.isprintable():
-            raise DataError(f"{arrival.name!a} was left where it is: its name has characters that cannot be shown. Rename it.")
+        check_name(arrival.name)
         try:
             digest, size = self._folders[place].known(arrival.name)
         except FileNotFoundError:
@@ -64,7 +74,7 @@ class InboxFiles:
         try:
             moved = batch if batch.place is to else self._move(batch, to)
             if note and to is Place.QUARANTINE:
-                self._folders[to].write(moved.name + NOTE_SUFFIX, _note(batch, note))
+                _write_first(self._folders[to], names_of_note(moved), _note(batch, note))
         except OSError as error:
             raise Unavailable(
                 f"{batch.name} could not be moved to {self._folders[to].address}: {error.strerror}. "
@@ -78,9 +88,7 @@ class InboxFiles:
         try:
             for name in names:
                 there = _read(folder, name)
-                if there is None:
-                    folder.write(name, content)
-                if there in (None, content):
+                if there == content or (there is None and _write_first(folder, [name], content)):
                     return name
         except OSError as error:
             raise Unavailable(
@@ -108,6 +116,7 @@ class InboxFiles:
         raise DataError(f"{batch.name} (sha256 {batch.id}) lies in none of inbox, archive and quarantine as it was taken in.")
 
     def add(self, name: str, content: bytes, at: datetime | None = None) -> None:
+        check_name(name)
         inbox = self._folders[Place.INBOX]
         try:
             inbox.write(name, content, at)
@@ -119,7 +128,7 @@ class InboxFiles:
         try:
             with folder.as_local(name) as path:
                 shutil.copyfile(path, to)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return False
         return _hash(to) == batch.id
 
@@ -217,6 +226,15 @@ def _read(folder: Folder, name: str) -> bytes | None:
         return folder.read(name)
     except FileNotFoundError:
         return None
+
+
+def _write_first(folder: Folder, names: Sequence[str], content: bytes) -> bool:
+    """Write under the first of the names that the folder takes; returns whether there is one."""
+    for name in names:
+        with contextlib.suppress(FileExistsError):
+            folder.write(name, content)
+            return True
+    return False
 
 
 def _note(batch: Batch, note: str) -> bytes:

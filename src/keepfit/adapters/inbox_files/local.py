@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from keepfit.adapters.inbox_files.folder import Folder
-from keepfit.adapters.inbox_files.names import is_data, is_temporary
+from keepfit.adapters.inbox_files.names import is_data, is_plain, is_temporary
 from keepfit.errors import DataError, Unavailable
 from keepfit.ports import Arrival
 
 CLOCKS_APART = 60.0  # seconds by which a file server's clock may be ahead
 LONGEST_PAUSE = 5.0  # seconds that listing may wait for a fresh file to settle
 _WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
+_NO_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST)  # no file can have this name
 
 
 class LocalFolder:
@@ -45,7 +46,7 @@ class LocalFolder:
         ]
 
     def digest(self, name: str) -> tuple[str, int]:
-        with (self._folder / name).open("rb") as file:
+        with self._looked_for(name) as path, path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
             return digest.hexdigest(), file.tell()
 
@@ -53,60 +54,105 @@ class LocalFolder:
         return self.digest(name)
 
     def read(self, name: str) -> bytes:
-        return (self._folder / name).read_bytes()
+        with self._looked_for(name) as path:
+            return path.read_bytes()
 
     def write(self, name: str, content: bytes, at: datetime | None = None) -> None:
         """Under another name first, always the same, so that a killed run leaves nothing behind for good."""
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("wb") as file:
-            file.write(content)
-            _flush(file.fileno())
-        if at is not None:
-            os.utime(temporary, (at.timestamp(), at.timestamp()))
-        temporary.replace(path)
+        with self._named(name) as path:
+            temporary = path.with_name(f".{path.name}.tmp")
+            with temporary.open("wb") as file:
+                file.write(content)
+                _flush(file.fileno())
+            if at is not None:
+                os.utime(temporary, (at.timestamp(), at.timestamp()))
+            temporary.replace(path)
 
     def put(self, name: str, file: Path, digest: str) -> None:
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.moving")
-        shutil.copy2(file, temporary)
-        with temporary.open("rb+") as copy:
-            if hashlib.file_digest(copy, "sha256").hexdigest() != digest:
-                temporary.unlink()
-                raise DataError(f"{name} was changed after this cycle took it in, so it was left in place. Run again.")
-            _flush(copy.fileno())
-        _give(temporary, path)
+        with self._named(name) as path:
+            temporary = path.with_name(f".{path.name}.moving")
+            shutil.copy2(file, temporary)
+            with temporary.open("rb+") as copy:
+                if hashlib.file_digest(copy, "sha256").hexdigest() != digest:
+                    temporary.unlink()
+                    raise _changed(name)
+                _flush(copy.fileno())
+            try:
+                _rename_new(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def move_from(self, other: Folder, old: str, name: str, digest: str) -> bool:
-        """Within a file system one rename, so that the file is never in two places; across them copy, make durable, remove."""
+        """Within a file system by a second name and the removal of the first, so that nothing is copied and nothing overwritten;
+        across them copy, make durable, remove."""
         if not isinstance(other, LocalFolder):
             return False
-        source, target = other._folder / old, self._folder / name
+        with other._looked_for(old) as source:
+            before = source.stat()
         if other.digest(old)[0] != digest:
-            raise DataError(f"{old} was changed after this cycle took it in, so it was left in place. Run again.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            source.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            self.put(name, source, digest)
-            other.remove(old, digest)
+            raise _changed(old)
+        with self._named(name) as target:
+            try:
+                if source.is_symlink():  # from elsewhere it may lead elsewhere
+                    raise OSError(errno.EXDEV, "it is a link")
+                _rename_new(source, target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.put(name, source, digest)
+                other.remove(old, digest)
+                return True
+        if _mark(target.stat()) != _mark(before):  # somebody wrote between our look and the move
+            with contextlib.suppress(FileExistsError):
+                _rename_new(target, source)
+            raise _changed(old)
         return True
 
     @contextmanager
     def as_local(self, name: str) -> Iterator[Path]:
-        path = self._folder / name
-        path.stat()  # raises FileNotFoundError
+        with self._looked_for(name) as path:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+            path.stat()  # raises FileNotFoundError
         yield path
 
     def remove(self, name: str, digest: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._looked_for(name) as path:
             if self.digest(name)[0] != digest:
-                raise DataError(f"{name} was changed after this cycle took it in, so it was left in place. Run again.")
-            (self._folder / name).unlink()
+                raise _changed(name)
+            path.unlink()
+
+    @contextmanager
+    def _looked_for(self, name: str) -> Iterator[Path]:
+        """Where a file of that name lies, or FileNotFoundError where none can."""
+        if not is_plain(name):
+            raise FileNotFoundError(errno.ENOENT, "it is not in this folder", name)
+        try:
+            yield self._folder / name
+        except OSError as error:
+            if self._can_be_no_name(error):
+                raise FileNotFoundError(errno.ENOENT, error.strerror, name) from error
+            raise
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[Path]:
+        """Where to write a file of that name, its folder made; or FileExistsError where none can be."""
+        if not is_plain(name):
+            raise FileExistsError(errno.EEXIST, "it is no name in this folder", name)
+        path = self._folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+        except OSError as error:
+            if self._can_be_no_name(error):
+                raise FileExistsError(errno.EEXIST, error.strerror, name) from error
+            raise
+
+    def _can_be_no_name(self, error: OSError) -> bool:
+        """Whether an error means the name and not the folder, under which a file is."""
+        if error.errno in _NO_NAME and self._folder.exists() and not self._folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, and a folder was expected", str(self._folder)) from error
+        return error.errno in _NO_NAME
 
     def _scan(self) -> Sequence[tuple[str, os.stat_result]]:
         found: list[tuple[str, os.stat_result]] = []
@@ -143,17 +189,25 @@ def _flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _give(temporary: Path, path: Path) -> None:
-    """Give a file its name unless something has it."""
+def _rename_new(old: Path, new: Path) -> None:
+    """Rename a file to what nothing goes by. Raises FileExistsError."""
     try:
-        path.hardlink_to(temporary)
+        new.hardlink_to(old)
     except OSError as error:
         if error.errno not in _WITHOUT_LINKS:
-            temporary.unlink()
             raise
-        if path.exists():
-            temporary.unlink()
-            raise FileExistsError(errno.EEXIST, "something else goes by that name", str(path)) from None
-        temporary.rename(path)
+        if new.exists():
+            raise FileExistsError(errno.EEXIST, "something else goes by that name", str(new)) from None
+        old.rename(new)
     else:
-        temporary.unlink()
+        if os.path.samestat(old.lstat(), new.lstat()):  # or somebody has given the old name to another file this instant
+            old.unlink()
+
+
+def _mark(status: os.stat_result) -> tuple[int, ...]:
+    """What another file has differently, and one that was written."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(name: str) -> DataError:
+    return DataError(f"{name} was changed after this cycle took it in, so it was left in place. Run again.")

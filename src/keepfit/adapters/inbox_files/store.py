@@ -19,7 +19,7 @@ from pathlib import Path
 
 from keepfit.adapters.inbox_files.folder import Folder
 from keepfit.adapters.inbox_files.known import KnownObjects
-from keepfit.adapters.inbox_files.names import is_data, is_temporary
+from keepfit.adapters.inbox_files.names import OF_A_VERSION, is_data, is_temporary
 from keepfit.errors import DataError
 from keepfit.object_storage import WHOLE
 from keepfit.object_storage.store import Object, ObjectStore
@@ -58,6 +58,8 @@ class StoreFolder:
         return self.digest(name)
 
     def read(self, name: str) -> bytes:
+        if OF_A_VERSION in name:
+            raise _gone(self.address, name)
         content = self.store.read(name)
         self._known.correct(f"{self.address}/{name}", hashlib.sha256(content).hexdigest())
         return content
@@ -149,9 +151,9 @@ class StoreFolder:
             self._known.keep(f"{self.address}/{name}", seen.mark, digest)
 
     def _there(self, name: str) -> Object:
-        found = self.store.look(name)
+        found = None if OF_A_VERSION in name else self.store.look(name)
         if found is None:
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", f"{self.address}/{name}")
+            raise _gone(self.address, name)
         return found
 
     def _is_fresh(self, seen: Object) -> bool:
@@ -167,6 +169,10 @@ def _alike(one: Object, other: Object) -> bool:
 def _hidden(name: str) -> str:
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}.{last}.moving"
+
+
+def _gone(address: str, name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "there is no such object", f"{address}/{name}")
 
 
 def _changed(name: str) -> DataError:

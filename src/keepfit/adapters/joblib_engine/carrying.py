@@ -20,7 +20,7 @@ from typing import Any
 import cloudpickle
 from joblib import parallel_config
 
-from keepfit.errors import ConfigError, KeepfitError
+from keepfit.errors import ConfigError, KeepfitError, NotFound, Unavailable
 
 LIBRARIES = ("keepfit", "numpy", "scipy", "pandas", "polars", "pyarrow", "scikit-learn")  # equal results need equal ones
 _ALONE = threading.Lock()  # one of those that disturb each other, in each process
@@ -118,7 +118,10 @@ def _opened(carried: Carried) -> Any:
 
 def _portable(error: BaseException) -> bytes:
     """The exception with its trace as a note, or its text where it cannot travel itself."""
-    error.add_note(f"On {platform.node()}:\n{''.join(traceback.format_exception(error))}")
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, (Unavailable, NotFound)):  # what is at hand there need not be what is at hand here
+        error = type(error)(f"{error} So finds the worker on {platform.node()}, with its own environment and disks.")
+    error.add_note(f"On {platform.node()}:\n{trace}")
     content: bytes
     try:
         content = cloudpickle.dumps(error)

@@ -57,7 +57,8 @@ def _session(master: str, url: str, seconds: float, *, local: bool) -> tuple[Any
     conf = SparkConf().setMaster(master).setAppName("keepfit").setAll(list(settings.items()))
     with signals_kept():
         gateway = within(STARTING, _gateway, url, "Java")
-        return within(seconds, lambda: SparkSession(SparkContext(conf=conf, gateway=gateway)), url, "Spark"), True
+        patience = STARTING if local else seconds
+        return within(patience, lambda: SparkSession(SparkContext(conf=conf, gateway=gateway)), url, "Spark"), True
 
 
 @cache

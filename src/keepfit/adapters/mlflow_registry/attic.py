@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted
-from keepfit.errors import Conflict
+from keepfit.errors import Conflict, Unavailable
 from keepfit.ports import OldRun, OldVersion
 from keepfit.versions import Tag
 
@@ -27,11 +27,11 @@ EMPTIED = "keepfit.emptied"  # tag of a run whose files are gone
 
 
 class MlflowAttic:
-    """`Attic` over MLflow."""
+    """`Attic` over MLflow. With `folders`, files here that lie in none of them are somebody else's, and nothing is removed."""
 
-    def __init__(self, url: str, experiment: str, name: str) -> None:
+    def __init__(self, url: str, experiment: str, name: str, folders: Sequence[Path] | None = None) -> None:
         self._connection = Connection(url)
-        self._experiment, self._name = experiment, name
+        self._experiment, self._name, self._folders = experiment, name, folders
 
     def versions(self) -> Sequence[OldVersion]:
         with self._connection.translated():
@@ -91,7 +91,7 @@ class MlflowAttic:
             if found is None:
                 return
             models = self._models(found)
-            if users := self._users([run]).get(run) or self._with_files_of(models):
+            if users := self._users([run]).get(run) or self._with_files_of(run, models):
                 raise Conflict(f"{users[0].replace('/', ' version ')} was made from the run {run} by now, so it stays.")
             for model in models:
                 self._empty(model.artifact_location, model.model_id)
@@ -133,10 +133,12 @@ class MlflowAttic:
                 users.setdefault(found.run_id, []).append(f"{found.name}/{found.version}")
         return users
 
-    def _with_files_of(self, models: Sequence[Any]) -> list[str]:
-        """The versions that name no run, and have the files of one of these models."""
-        places = [place for model in models for place in (model.artifact_location, f"models:/{model.model_id}")]
-        return [f"{found.name}/{found.version}" for place in places for found in self._versions(f"source_path = {quoted(place)}")]
+    def _with_files_of(self, run: str, models: Sequence[Any]) -> list[str]:
+        """The versions, of whatever run, that have files of this run or of one of its models. An id is in every spelling of a place
+        (a path, a URL, models:/..., with a slash or a folder after it), and nothing is removed where it is not; see `_files`."""
+        ids = (run, *(model.model_id for model in models))
+        asked = (f"source_path LIKE {quoted(f'%{id}%')}" for id in ids)
+        return [f"{found.name}/{found.version}" for wanted in asked for found in self._versions(wanted)]
 
     def _runs(self) -> Iterator[Any]:
         """The runs with a cycle, those that are marked as deleted included."""
@@ -146,6 +148,12 @@ class MlflowAttic:
         experiment = client.get_experiment_by_name(self._experiment)
         if experiment is None or experiment.lifecycle_stage != "active":
             return
+        if not self._is_ours(experiment.artifact_location):
+            raise Unavailable(
+                f"MLflow keeps the files of {self._experiment} at {experiment.artifact_location}, which is not below this "
+                "project: it is a copy or a move of another, whose files would go. Clean up there, or set [tracking] artifacts to "
+                "that folder."
+            )
         token = None
         while True:
             page = client.search_runs(
@@ -191,7 +199,14 @@ class MlflowAttic:
         """Where the files lie; None for a place that others share."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        return get_artifact_repository(uri, self._connection.url) if id in urlparse(uri).path.split("/") else None
+        own = id in urlparse(uri).path.split("/") and self._is_ours(uri)
+        return get_artifact_repository(uri, self._connection.url) if own else None
+
+    def _is_ours(self, uri: str) -> bool:
+        place = _folder(uri)
+        if self._folders is None or place is None:
+            return True
+        return any(place.resolve().is_relative_to(folder.resolve()) for folder in self._folders)
 
     def _erase(self, how: str, id: str) -> None:
         """Remove a marked row for good, where MLflow is a database."""

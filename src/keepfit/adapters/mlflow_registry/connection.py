@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlparse
+from urllib.request import url2pathname
 
 from keepfit.errors import ConfigError, KeepfitError, NotFound, Unavailable
 from keepfit.object_storage import is_of_a_store
@@ -64,6 +65,20 @@ class Connection:
         if not (number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER):
             raise NotFound(f"{name} has no version {number}: versions are whole numbers of at most {LONGEST_NUMBER} digits.")
         return self.client.get_model_version(name, number)
+
+    def local_place(self, name: str, number: str) -> Path | None:
+        """The folder of a version's model files, where it is on this machine. Raises `Unavailable` when it is not there."""
+        uri = self.client.get_model_version_download_uri(name, number)
+        address = urlparse(uri)
+        if address.scheme not in {"", "file"}:
+            return None
+        local = Path(url2pathname(address.path) if address.scheme else uri)
+        if not local.is_dir():
+            raise Unavailable(
+                f"The files of {name} version {number} are not at {local}. Was the project's folder moved or renamed? MLflow "
+                "keeps the whole addresses of files: move it back, or use a server, see docs/how-to/mlflow-server.md."
+            )
+        return local
 
     @contextmanager
     def translated(self) -> Iterator[None]:

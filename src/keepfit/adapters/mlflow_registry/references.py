@@ -37,6 +37,7 @@ class MlflowReferences:
             found, client = self._connection.version(self._name, version), self._connection.client
             above = path.rpartition("/")[0] or None
             if not found.run_id or all(item.path != path for item in client.list_artifacts(found.run_id, above)):
+                self._connection.local_place(self._name, version)  # raises where the project was moved
                 return False
             brought, target = Path(client.download_artifacts(found.run_id, path, place)), folder / path
             target.parent.mkdir(parents=True, exist_ok=True)

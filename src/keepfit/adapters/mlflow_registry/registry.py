@@ -10,13 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted, texts
 from keepfit.adapters.mlflow_registry.folder import complete
 from keepfit.adapters.mlflow_registry.runs import Runs
-from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused, Unavailable
+from keepfit.errors import AliasMoved, ConfigError, DataError, ModelRefused
 from keepfit.ports import Model, ModelFormat, Registration, StoredModel
 from keepfit.records import ModelVersion
 from keepfit.versions import INPUTS_PATH, PROFILE_PATH, REFERENCE_PATH, Tag, described, hash_of_served, reference_bytes
@@ -221,13 +219,10 @@ class MlflowRegistry:
         """The version's files: where they are when they are on this machine, else a copy that is removed afterwards."""
         from mlflow.artifacts import download_artifacts
 
-        uri = self._connection.client.get_model_version_download_uri(self._name, str(version.version))
-        if (address := urlparse(uri)).scheme in {"", "file"}:
-            local = Path(url2pathname(address.path) if address.scheme else uri)
-            if not local.is_dir():
-                raise Unavailable(f"The files of {self._name} version {version.version} are not at {local}.")
+        if (local := self._connection.local_place(self._name, str(version.version))) is not None:
             yield local
             return
+        uri = self._connection.client.get_model_version_download_uri(self._name, str(version.version))
         with tempfile.TemporaryDirectory(prefix="keepfit-") as place:
             yield Path(download_artifacts(artifact_uri=uri, dst_path=place, tracking_uri=self._connection.url))
 

@@ -7,11 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from keepfit.adapters.mlflow_registry.connection import Connection, quoted
-from keepfit.errors import Unavailable
 from keepfit.live_ports import Shelved
 from keepfit.versions import CODE_PATH, INPUTS_PATH, Tag
 
@@ -48,21 +45,18 @@ class MlflowShelf:
 
     def fetch(self, shelved: Shelved, folder: Path) -> None:
         with self._connection.translated():
-            uri = self._connection.client.get_model_version_download_uri(self._name, shelved.version)
-            self._copy_model(uri, shelved, folder / "model")
+            self._copy_model(shelved, folder / "model")
             if shelved.run:
                 for path in (INPUTS_PATH, CODE_PATH):
                     self._copy_artifact(shelved.run, path, folder)
 
-    def _copy_model(self, uri: str, shelved: Shelved, target: Path) -> None:
+    def _copy_model(self, shelved: Shelved, target: Path) -> None:
         from mlflow.artifacts import download_artifacts
 
-        if (address := urlparse(uri)).scheme in {"", "file"}:
-            local = Path(url2pathname(address.path) if address.scheme else uri)
-            if not local.is_dir():
-                raise Unavailable(f"The files of {self._name} version {shelved.version} are not at {local}.")
+        if (local := self._connection.local_place(self._name, shelved.version)) is not None:
             shutil.copytree(local, target)
             return
+        uri = self._connection.client.get_model_version_download_uri(self._name, shelved.version)
         with tempfile.TemporaryDirectory(prefix="keepfit-", dir=target.parent) as place:
             found = download_artifacts(artifact_uri=uri, dst_path=place, tracking_uri=self._connection.url)
             Path(found).rename(target)

@@ -6,6 +6,7 @@ if [ "$found" -eq 0 ]; then
   git archive refs/keepfit/state | tar -x -C "$parts"
   cat "$parts"/part-* | tar -xz -C "$PROJECT"
   rm -rf "$parts"
+  git checkout --quiet HEAD -- "$PROJECT/.dvc" 2> /dev/null || true  # where DVC's settings are in git, those hold
   echo "commit=$(git rev-parse refs/keepfit/state)" >> "$GITHUB_OUTPUT"
 elif [ "$found" -eq 2 ]; then
   echo "There is no branch $STATE_BRANCH yet: this is the first run."

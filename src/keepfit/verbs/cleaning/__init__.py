@@ -19,7 +19,7 @@ from keepfit.lease import LONGEST_MOVE, held_for_move
 from keepfit.live_ports import REQUEST
 from keepfit.live_records import AuditEntry
 from keepfit.ports import Pile, Ports
-from keepfit.verbs.cleaning.facts import Limits, forgettable, gather, piles, versions_in_use
+from keepfit.verbs.cleaning.facts import CLEAN, Limits, forgettable, gather, piles, versions_in_use
 from keepfit.verbs.cleaning.rule import Kind, Removal, what_may_go
 
 __all__ = ["Cleaned", "Kind", "Removal", "clean", "limits"]
@@ -80,7 +80,7 @@ def _write_down(planned: Sequence[Removal], ports: Ports, config: Config, *, old
     """For the audit, before anything goes: it may tell of an act of which nothing came, and leaves none out."""
     versions = ", ".join(each.name for each in planned if each.kind is Kind.VERSION) or "none"
     detail = f"older than {older}, beyond the latest {keep}: {len(planned)} in all; model versions: {versions}"
-    entry = AuditEntry(at=ports.clock.now(), actor="command line", act="clean", detail=detail)
+    entry = AuditEntry(at=ports.clock.now(), actor="command line", act=CLEAN, detail=detail)
     ports.ledger.audit.record(config.project.name, entry)
 
 

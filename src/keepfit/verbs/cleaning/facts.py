@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ from keepfit.live.routing import current_routing
 from keepfit.live.servers import SERVING, running
 from keepfit.ports import Kept, Pile, Ports
 from keepfit.prepared import fingerprint
-from keepfit.records import Delivery, Event
+from keepfit.promotion import last_done
+from keepfit.records import Cycle, Delivery, Event
 from keepfit.verbs.cleaning import rule
 from keepfit.verbs.cleaning.files import folders
-from keepfit.verbs.cleaning.rule import Facts, Kind, Thing
+from keepfit.verbs.cleaning.rule import Expected, Facts, Kind, Thing
 
 ALL = 10_000_000  # rows of the ledger: as many as there are
 MOVES = (Event.PROMOTED, Event.ROLLED_BACK)  # each is a condition of its own, which never lasts
+ROWS = re.compile(r"rows-(?P<batch>[0-9a-f]{64})-(?P<way>[0-9a-f]{16})")
+CLEAN = "clean"  # the act, as the audit has it
 PLANS = ("champion", "challenger", "standby", "shadows")  # what a server's plan names versions under
 
 
@@ -41,28 +44,63 @@ def gather(limits: Limits, ports: Ports, config: Config) -> Facts:
     ledger's cycles have filled."""
     ledger, project = ports.ledger, config.project.name
     versions, runs = tuple(ports.attic.versions()), tuple(ports.attic.runs())  # first: without MLflow nothing is looked at
-    trained = tuple(dict.fromkeys(each.cycle for each in ledger.cycles.trainings(project)))
-    if trained and not versions:
-        raise Unavailable(
-            f"The registry has no version of {config.tracking.model or project}, though {len(trained)} cycles have trained one. "
-            "Look at [tracking] url: what the versions rest on is not removed as long as nobody knows which there are."
-        )
-    unfinished = ledger.cycles.recent(project, ALL, unfinished=True)
+    cycles = ledger.cycles.recent(project, ALL)
     today = {rule.way(fingerprint(ports.code, config)), rule.code(ports.code.fingerprint)}
-    return Facts(
+    facts = Facts(
         now=ports.clock.now(),
         older=limits.older,
         keep=limits.keep,
         versions=versions,
         runs=runs,
-        things=tuple(_things(ports, config)),
+        things=tuple(_things(cycles, ports, config)),
         named=versions_in_use(ports, config),
-        trained=trained,
-        cycles=frozenset(ledger.cycles.ids(project)),
-        unfinished=frozenset(cycle.id for cycle in unfinished),
+        expected=tuple(_expected(cycles, limits, ports, config)),
+        trained=tuple(dict.fromkeys(each.cycle for each in ledger.cycles.trainings(project))),
+        cycles=frozenset(cycle.id for cycle in cycles),
+        unfinished=frozenset(cycle.id for cycle in ledger.cycles.recent(project, ALL, unfinished=True)),
         today=frozenset(today | {rule.version(number) for number in _served(config)}),
         monitoring=config.tracking.monitoring_run,
     )
+    if why := _why_another_registry(facts, config):
+        raise Unavailable(
+            f"The registry {why}. Look at [tracking] url, and whether an older backup was put back: nothing is removed as long as "
+            "what the ledger tells of is not there."
+        )
+    return facts
+
+
+def _why_another_registry(facts: Facts, config: Config) -> str:
+    """What shows that a registry is not the one that the ledger's cycles have filled, or an older state of it; empty: nothing."""
+    model = config.tracking.model or config.project.name
+    if facts.trained and not facts.versions:
+        return f"has no version of {model}, though {len(facts.trained)} cycles have trained one"
+    if (missing := rule.missing(facts)) is None:
+        return ""
+    made = f" that the run {missing.run} made" if missing.run else ""
+    return f"has no version {missing.version} of {model}{made}, though {missing.why}"
+
+
+def _expected(cycles: Sequence[Cycle], limits: Limits, ports: Ports, config: Config) -> Iterator[Expected]:
+    """The versions that no cleaning removes: they are in the registry, if it is the one that the ledger tells of."""
+    candidates = [(cycle, cycle.candidate) for cycle in cycles if cycle.candidate is not None]
+    made = {candidate.version: candidate.run_id for _, candidate in reversed(candidates)}  # of a number that came twice, the later
+    if (move := last_done(ports, config)) is not None:
+        champion = move.promotion.to_version
+        yield Expected(version=champion, run=made.get(champion), why="by the journal it is the champion")
+    routed = {current_routing(ports, config).challenger, config.serve.routing.challenger}
+    for number in sorted(name for name in routed if name and name.isdigit()):  # others are aliases
+        yield Expected(version=number, run=made.get(number), why="it is the challenger of the traffic")
+    for number in sorted(_served(config)):
+        yield Expected(version=number, run=made.get(number), why="a server of this machine answers with it")
+    cleaned = _last_cleaned(ports, config)
+    for place, (cycle, candidate) in enumerate(candidates[: limits.keep]):
+        if place == 0 or cleaned is None or cycle.started_at > cleaned:  # an earlier cleaning may have been told to keep fewer
+            yield Expected(version=candidate.version, run=candidate.run_id, why=f"the cycle {cycle.id} has trained it")
+
+
+def _last_cleaned(ports: Ports, config: Config) -> datetime | None:
+    acts = ports.ledger.audit.recent(config.project.name, ALL)
+    return max((entry.at for entry in acts if entry.act == CLEAN), default=None)
 
 
 def versions_in_use(ports: Ports, config: Config) -> dict[str, str]:
@@ -101,8 +139,8 @@ def forgettable(ports: Ports, config: Config) -> Mapping[str, Delivery]:
     return found
 
 
-def _things(ports: Ports, config: Config) -> Iterator[Thing]:
-    yield from filter(None, map(_stored, ports.store.kept()))
+def _things(cycles: Sequence[Cycle], ports: Ports, config: Config) -> Iterator[Thing]:
+    yield from _in_store(cycles, ports, config)
     purposes: Mapping[Kind, Callable[[str], str]] = {
         Kind.DATA: rule.training,
         Kind.CODE: rule.code,
@@ -119,12 +157,27 @@ def _things(ports: Ports, config: Config) -> Iterator[Thing]:
         yield Thing(kind=Kind.ALERT, name=name, at=delivery.sent_at or delivery.alert.at, of=of)
 
 
+def _in_store(cycles: Sequence[Cycle], ports: Ports, config: Config) -> Iterator[Thing]:
+    """What lies in the store. Ours is what this ledger's cycles have made; a way of preparing that another project of the same
+    code shares is needed by its rows."""
+    frames = ports.store.kept()
+    rows = {frame.name: found for frame in frames if (found := ROWS.fullmatch(frame.name))}
+    known = ports.ledger.batches.known(config.project.name, {found["batch"] for found in rows.values()})
+    theirs = {name: found["way"] for name, found in rows.items() if found["batch"] not in known}
+    shared = theirs.keys() | {f"settings-{way}" for way in theirs.values()}
+    made = {rule.cycle(cycle.id) for cycle in cycles}
+    made |= {rule.way(cycle.prepared.fingerprint) for cycle in cycles if cycle.prepared is not None}
+    made |= {rule.run(cycle.candidate.run_id) for cycle in cycles if cycle.candidate is not None}
+    for thing in filter(None, map(_stored, frames)):
+        yield replace(thing, theirs=thing.name in shared or not thing.of <= made)
+
+
 def _stored(kept: Kept) -> Thing | None:
     """A frame of the store as a thing; None for what never goes: which rows judge, which were set aside, the contract."""
     kind, _, rest = kept.name.partition("-")
     match kind:
-        case "rows" if found := re.fullmatch(r"[0-9a-f]{64}-([0-9a-f]{16})", rest):
-            return _thing(Kind.ROWS, kept, [rule.way(found[1])])
+        case "rows" if found := ROWS.fullmatch(kept.name):
+            return _thing(Kind.ROWS, kept, [rule.way(found["way"])])
         case "settings":
             return _thing(Kind.ROWS, kept, [rule.way(rest)])
         case "profile":

@@ -51,6 +51,16 @@ class Thing:
     at: datetime  # when it was made, or used last, UTC
     of: frozenset[str] = frozenset()  # what it is for, as `run`, `way`, `code`, `cycle`, `version` name it below
     size: int = 0  # bytes
+    theirs: bool = False  # another project's, which keeps it in the same place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """A version that is in the registry, unless that is another one, or was put back to an earlier state."""
+
+    version: str
+    run: str | None  # that made it; None: the ledger does not know
+    why: str  # it must be there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,7 @@ class Facts:
     runs: tuple[OldRun, ...] = ()
     things: tuple[Thing, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict)  # version -> why it is needed: the journal names it, ...
+    expected: tuple[Expected, ...] = ()  # the versions that must be there
     trained: Sequence[str] = ()  # the cycles that trained, newest first
     cycles: frozenset[str] = frozenset()  # all that the ledger knows
     unfinished: frozenset[str] = frozenset()
@@ -116,6 +127,16 @@ def training(id: str) -> str:
 
 def version(number: str) -> str:
     return f"version {number}"
+
+
+def missing(facts: Facts) -> Expected | None:
+    """The first version that must be there and is not. One that another run has made is not it, though it has its number."""
+    there = {each.version: each.run for each in facts.versions}
+    return next((each for each in facts.expected if not _is_there(each, there)), None)
+
+
+def _is_there(each: Expected, there: Mapping[str, str]) -> bool:
+    return each.version in there and each.run in (None, there[each.version])
 
 
 def what_may_go(facts: Facts) -> list[Removal]:
@@ -181,7 +202,8 @@ def _is_ours(each: OldRun, facts: Facts) -> bool:
 
 def _things(facts: Facts, needed: frozenset[str]) -> Iterator[Removal]:
     for kind in Kind:
-        mine = sorted((each for each in facts.things if each.kind is kind), key=lambda each: (each.at, each.name), reverse=True)
+        mine = [each for each in facts.things if each.kind is kind and not each.theirs]
+        mine.sort(key=lambda each: (each.at, each.name), reverse=True)
         for each in mine[facts.keep :] if kind in COUNTED else mine:
             if kind is Kind.DATA and each.name not in facts.cycles:
                 continue  # others may keep theirs in the same place

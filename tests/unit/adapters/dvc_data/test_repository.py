@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from tests.dvc import git, kept_apart, make_repository
 
+from keepfit.adapters.dvc_data.command import Dvc
+from keepfit.adapters.dvc_data.pending import Pending
+from keepfit.adapters.dvc_data.publishing import Publishing
 from keepfit.adapters.dvc_data.repository import GitRefused, GitRepository
+from keepfit.errors import ConfigError
+from keepfit.settings import Dvc as DvcSettings
 
 OURS = "data-versions/c1/raw.dvc"
 
@@ -112,3 +117,21 @@ def test_a_project_that_git_is_told_to_ignore_is_in_no_repository(folder: Path) 
 def test_without_git_there_is_no_repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
     assert GitRepository.around(folder) is None
+
+
+def test_where_git_refuses_to_look_no_repository_of_dvcs_is_made_without_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(GitRefused, match="dubious ownership"):
+        GitRepository.around(folder)
+    publishing = Publishing(folder, DvcSettings(push=False), Dvc(folder), Pending(folder / "state.json"))
+    with pytest.raises(ConfigError, match="dubious ownership"):
+        publishing.prepare()
+    assert not (folder / ".dvc").exists()
+    with pytest.raises(ConfigError, match="dubious ownership"):
+        _ = publishing.told
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    remote = theirs\n")
+    assert publishing.prepare() is None  # made in better times
+    commit, (note,) = publishing.commit("Data of cycle c1", "data-versions/c1")
+    assert commit is None
+    assert "not committed: fatal: detected dubious ownership" in note

@@ -149,6 +149,14 @@ def test_what_the_work_raises_is_raised_as_it_is_and_not_tried_again() -> None:
     assert "in fail" in raised.value.__notes__[0], "where it was raised is told with --verbose"
 
 
+def test_what_a_worker_cannot_reach_is_said_to_be_the_workers() -> None:
+    def fail(_: int) -> None:
+        raise Unavailable("s3://tables/a.parquet cannot be read: no credentials.")
+
+    with pytest.raises(Unavailable, match=r"no credentials\. So finds the worker on .+, with its own environment"):
+        list(workers(Fake()).each(fail, [1]))
+
+
 class Stubborn(Exception):
     """One that can be pickled and not be read again."""
 
