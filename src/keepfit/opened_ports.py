@@ -238,7 +238,7 @@ class OpenedPorts:
         from keepfit.adapters.mlflow_registry import MlflowAttic
 
         tracking, name = self.config.tracking, self.config.project.name
-        return MlflowAttic(self._tracking_url, tracking.experiment or name, tracking.model or name, self._own_folders)
+        return MlflowAttic(self._tracking_url, tracking.experiment or name, tracking.model or name, self._own_places)
 
     @cached_property
     def check_results(self) -> Pile:
@@ -304,13 +304,12 @@ class OpenedPorts:
         return address
 
     @property
-    def _own_folders(self) -> tuple[Path, ...] | None:
+    def _own_places(self) -> tuple[Path | str, ...] | None:
         """Where the files of an MLflow must lie whose database is in the project's folder; None for any other MLflow."""
         kind, _, file = self._tracking_url.partition(":///")
         if kind != "sqlite" or not Path(file).resolve().is_relative_to(self.config.root.resolve()):
             return None
-        artifacts = self._artifacts
-        return (self.config.root, artifacts) if isinstance(artifacts, Path) else (self.config.root,)
+        return (self.config.root, self._artifacts or self.config.root)
 
     @property
     def _tracking_url(self) -> str:

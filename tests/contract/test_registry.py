@@ -559,17 +559,32 @@ def test_files_that_others_share_are_left_alone(database: str, client: Any, tmp_
     assert (shared / "theirs.txt").exists()
 
 
-def test_files_outside_of_the_folders_of_the_project_are_left_alone(database: str, tmp_path: Path) -> None:
+def test_files_outside_of_the_places_of_the_project_are_left_alone(database: str, client: Any, tmp_path: Path) -> None:
     """As after a copy of the project, whose MLflow still names the files of the original."""
     made = open_mlflow(database, tmp_path / "original").register(registration("c1"))
     there = files_of(tmp_path, made.run_id)
-    copy = MlflowAttic(database, f"{NAME} experiment", NAME, folders=[tmp_path / "copy"])
-    with pytest.raises(Unavailable, match=r"original.*copy or a move"):
-        copy.runs()
-    copy._empty((tmp_path / "original" / made.run_id).as_uri(), made.run_id)
+    for others in ([tmp_path / "copy"], ["s3://bucket/models", tmp_path / "orig"]):
+        copy = MlflowAttic(database, f"{NAME} experiment", NAME, others)
+        with pytest.raises(Unavailable, match=r"original.*looks like a copy"):
+            copy.runs()
+        copy.remove_version("1")
+        with pytest.raises(Conflict, match="neither below this project"):
+            copy.remove_run(made.run_id)
     assert files_of(tmp_path, made.run_id) == there != []
     (tmp_path / "link").symlink_to(tmp_path)
-    assert len(MlflowAttic(database, f"{NAME} experiment", NAME, folders=[tmp_path / "link"]).runs()) == 1
+    own = MlflowAttic(database, f"{NAME} experiment", NAME, [tmp_path / "link"])
+    assert [run.id for run in own.runs()] == [made.run_id]
+    own.remove_run(made.run_id)
+    assert not files_of(tmp_path, made.run_id)
+
+
+def test_a_place_in_a_store_is_told_from_its_neighbours() -> None:
+    from keepfit.adapters.mlflow_registry.attic import _lies_in
+
+    assert _lies_in("s3://bucket/models/1", "s3://bucket/models/")
+    assert _lies_in("s3://bucket/models", "s3://bucket/models")
+    assert not _lies_in("s3://bucket/models-2/1", "s3://bucket/models")
+    assert not _lies_in("s3://bucket/models", Path("/"))
 
 
 def test_an_attic_that_does_not_answer_is_unavailable() -> None:

@@ -52,7 +52,9 @@ def next_steps(config: Config) -> str:
     steps.append(f"GitHub's clock is UTC. It keeps no distance below {SHORTEST} minutes, and may be late when it is busy.")
     if not config.release.github.enabled:
         steps.append("For a promotion to deliver an image, set the repository's variable ENABLE_CD_TRIGGER to true.")
-    steps.append(f"The branch {BRANCH} will hold data and models: whoever can read the repository can read them.")
+    steps.append(
+        f"The branch {BRANCH}, or {BRANCH}-PROJECT, will hold data and models: whoever can read the repository can read them."
+    )
     return "\n".join(steps)
 
 

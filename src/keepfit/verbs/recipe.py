@@ -51,7 +51,7 @@ def unproven(cycle: Cycle, place: Path) -> Iterator[Difference]:
     try:
         now = code_fingerprint(kept_sources(place / CODE_PATH))
     except ModelRefused as error:
-        yield Difference(kind="code", what="files kept with the version", then=then, now=str(error), used=True)
+        yield Difference(kind="code", what="files kept with the version", now=str(error), used=True)
         return
     if then != now:
         yield Difference(kind="code", what="files kept with the version", then=then, now=now, used=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,22 @@ import pytest
 
 from keepfit.config import Config
 from keepfit.errors import Unavailable
-from keepfit.ports import Kept
-from keepfit.records import Alert, Delivery, Event, Severity
-from keepfit.testing import MemoryLedger
-from keepfit.verbs.cleaning.facts import _served, _stored, forgettable, versions_in_use
+from keepfit.live_records import AuditEntry
+from keepfit.ports import Kept, OldVersion
+from keepfit.records import (
+    Alert,
+    Batch,
+    Candidate,
+    Cycle,
+    Delivery,
+    Event,
+    Outcome,
+    Preparation,
+    Promotion,
+    Severity,
+)
+from keepfit.testing import MemoryLedger, SetClock
+from keepfit.verbs.cleaning.facts import Limits, _expected, _in_store, _served, _stored, forgettable, gather, versions_in_use
 from keepfit.verbs.cleaning.files import folders
 from keepfit.verbs.cleaning.rule import Kind
 
@@ -98,6 +111,116 @@ def test_a_plan_that_cannot_be_read_names_nothing(tmp_path: Path, text: str) -> 
     (tmp_path / ".keepfit/serving").mkdir(parents=True)
     (tmp_path / ".keepfit/serving/last.json").write_text(text)
     assert _served(config_at(tmp_path)) == set()
+
+
+def trained(day: int) -> Cycle:
+    """The cycle of this day, whose run `r<day>` made version `<day>`, with the file `<day>…`."""
+    candidate = Candidate(
+        name="a",
+        parameters={},
+        version=str(day),
+        run_id=f"r{day}",
+        uri="u",
+        content_hash="h",
+        rows=1,
+        batches=(),
+        trained_on="t",
+        seed=1,
+    )
+    prepared = Preparation(fingerprint=f"{day}" * 16, rows=1, training=1, holdout=0, columns=("x",))
+    batch = Batch(id=f"{day}" * 64, name="a.csv", size=1)
+    at = START + timedelta(days=day)
+    return Cycle(
+        id=f"c{day}",
+        project="walk",
+        started_at=at,
+        finished_at=at,
+        candidate=candidate,
+        prepared=prepared,
+        batches=(batch,),
+        outcome=Outcome.PROMOTED,
+    )
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    """Three trained, and the first became the champion."""
+    ledger = MemoryLedger()
+    lease = ledger.leases.acquire("walk", "me", 60)
+    for day in (1, 2, 3):
+        ledger.cycles.save(trained(day), lease)
+    ledger.journal.note("walk", "c1", Promotion(alias="champion", from_version=None, to_version="1"), lease)
+    return ledger
+
+
+def expected(ledger: MemoryLedger, config: Config, keep: int = 2) -> list[tuple[str, str | None]]:
+    ports: Any = SimpleNamespace(ledger=ledger)
+    found = _expected(ledger.cycles.recent("walk", 9), Limits(older=timedelta(), keep=keep), ports, config)
+    return [(each.version, each.run) for each in found]
+
+
+def test_the_champion_the_traffic_s_the_servers_and_the_latest_must_be_in_the_registry(
+    ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    latest = [("3", "r3"), ("2", "r2")]
+    assert expected(ledger, config_at(tmp_path)) == [("1", "r1"), *latest]
+    routed = config_at(tmp_path, serve={"routing": {"mode": "shadow", "challenger": "7"}})
+    assert expected(ledger, routed) == [("1", "r1"), ("7", None), *latest]
+    named = config_at(tmp_path, serve={"routing": {"mode": "shadow", "challenger": "an alias"}})
+    assert expected(ledger, named) == [("1", "r1"), *latest], "an alias may be there tomorrow"
+    made(tmp_path / ".keepfit/serving/last.json", '{"champion": {"version": "2"}}')
+    assert expected(ledger, config_at(tmp_path)) == [("1", "r1"), ("2", "r2"), *latest]
+
+
+def test_what_an_earlier_cleaning_may_have_removed_need_not_be_there(ledger: MemoryLedger, tmp_path: Path) -> None:
+    for days, act in ((2.5, "clean"), (1, "clean"), (9, "reload")):
+        ledger.audit.record("walk", AuditEntry(at=START + timedelta(days=days), actor="me", act=act, detail=""))
+    assert expected(ledger, config_at(tmp_path), keep=3) == [("1", "r1"), ("3", "r3")]
+    ledger.audit.record("walk", AuditEntry(at=START + timedelta(days=9), actor="me", act="clean", detail=""))
+    assert expected(ledger, config_at(tmp_path), keep=3) == [("1", "r1"), ("3", "r3")], "it kept the latest"
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ((), "no version of walk, though 3"),
+        (("1 r9", "2 r2", "3 r3"), "no version 1 of walk that the run r1 made, though by the journal it is the champion"),
+        (("1 r1", "2 r2"), "no version 3 of walk that the run r3 made, though the cycle c3 has trained it"),
+        (("1 r1", "2 r2", "3 r3", "4 theirs"), ""),
+    ],
+)
+def test_under_another_registry_or_an_earlier_state_of_it_nothing_is_planned(
+    ledger: MemoryLedger, tmp_path: Path, versions: tuple[str, ...], said: str
+) -> None:
+    there = [OldVersion(name="walk", version=each.split()[0], run=each.split()[1], cycle=None, at=START) for each in versions]
+    empty = SimpleNamespace(kept=list)
+    ports: Any = SimpleNamespace(
+        ledger=ledger,
+        store=empty,
+        versions=empty,
+        check_results=empty,
+        clock=SetClock(START),
+        code=SimpleNamespace(fingerprint="f"),
+    )
+    ports.attic = SimpleNamespace(versions=lambda: there, runs=list)
+    config = config_at(tmp_path)
+    with pytest.raises(Unavailable, match=said) if said else nullcontext():
+        gather(Limits(older=timedelta(), keep=2), ports, config)
+
+
+def test_what_this_ledger_does_not_know_is_another_project_s(ledger: MemoryLedger, tmp_path: Path) -> None:
+    ways, batches = ["1" * 16, "2" * 16, "9" * 16], ["1" * 64, "9" * 64]
+    names = [f"rows-{batch}-{way}" for batch in batches for way in ways if (batch, way) != (batches[1], ways[0])]
+    names += [f"settings-{way}" for way in ways] + ["profile-c1", "profile-c9", "reference-r1", "reference-r9"]
+    ports: Any = SimpleNamespace(ledger=ledger, store=SimpleNamespace(kept=lambda: list(map(kept, names))))
+    found = _in_store(ledger.cycles.recent("walk", 9), ports, config_at(tmp_path))
+    assert [thing.name for thing in found if not thing.theirs] == [
+        f"rows-{batches[0]}-{ways[0]}",
+        f"rows-{batches[0]}-{ways[1]}",
+        f"settings-{ways[0]}",  # those of the second way are what another project's rows were prepared with
+        "profile-c1",
+        "reference-r1",
+    ]
 
 
 # --------------------------------------------------------------------------------------------------------------- folders

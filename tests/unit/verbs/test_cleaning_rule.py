@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keepfit.ports import OldRun, OldVersion
 from keepfit.verbs.cleaning import rule
-from keepfit.verbs.cleaning.rule import COUNTED, Facts, Kind, Removal, Thing, what_may_go, why_it_stays
+from keepfit.verbs.cleaning.rule import COUNTED, Expected, Facts, Kind, Removal, Thing, missing, what_may_go, why_it_stays
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=200)
@@ -99,7 +99,7 @@ def test_what_rests_on_a_version_goes_with_it_alone() -> None:
             (Kind.SERVED, rule.version, ""),
         ]
     )
-    whole = facts(old(1), old(2), things=things, ways=frozenset({rule.way("w1"), rule.way("w2")}))
+    whole = facts(old(1), old(2), things=things)
     gone = going(whole, Kind.ROWS, Kind.CODE, Kind.REFERENCE, Kind.SERVED)
     assert sorted(gone) == sorted(each.name for each in things if each.name.endswith("1"))
     today = replace(whole, today=frozenset({rule.way("w1"), rule.code("k1")}))
@@ -115,14 +115,22 @@ def test_data_stay_with_their_version_with_the_latest_trainings_and_with_other_p
     assert going(replace(whole, unfinished=frozenset({"c2"})), Kind.DATA) == []
 
 
-def test_rows_and_profiles_of_other_projects_in_the_same_place_stay() -> None:
-    ours, theirs = rule.way("w1"), rule.way("theirs")
-    rows = [Thing(kind=Kind.ROWS, name=of, at=LONG_AGO, of=frozenset({of})) for of in (ours, theirs)]
-    profiles = [
-        Thing(kind=Kind.PROFILE, name=f"p{id}", at=LONG_AGO, of=frozenset({rule.cycle(id)})) for id in ("c1", "theirs", "c2")
-    ]
-    whole = facts(old(1), old(2), things=(*rows, *profiles), ways=frozenset({ours}), keep=0)
-    assert sorted(going(whole, Kind.ROWS, Kind.PROFILE)) == ["pc1", "pc2", ours]
+def test_what_other_projects_keep_in_the_same_place_stays_and_is_not_counted() -> None:
+    things = tuple(
+        Thing(kind=kind, name=f"{kind} {whose}", at=LONG_AGO + timedelta(days=theirs), theirs=bool(theirs))
+        for kind in (Kind.ROWS, Kind.PROFILE, Kind.REFERENCE)
+        for whose, theirs in (("ours", 0), ("theirs", 1))
+    )
+    assert going(facts(things=things)) == ["prepared rows ours", "reference ours"], "of the profiles, ours is the latest of ours"
+
+
+@pytest.mark.parametrize(
+    ("number", "run", "there"), [("2", "r2", True), ("2", None, True), ("2", "r9", False), ("3", "r3", False), ("3", None, False)]
+)
+def test_a_version_that_must_be_there_is_so_by_its_number_and_its_run(number: str, run: str | None, there: bool) -> None:
+    wanted = Expected(version=number, run=run, why="it is the champion")
+    known = Expected(version="1", run="r1", why="a server answers with it")
+    assert missing(facts(old(1), old(2), expected=(known, wanted))) == (None if there else wanted)
 
 
 def test_what_the_dead_left_behind_goes_however_young() -> None:

@@ -27,11 +27,11 @@ EMPTIED = "keepfit.emptied"  # tag of a run whose files are gone
 
 
 class MlflowAttic:
-    """`Attic` over MLflow. With `folders`, files here that lie in none of them are somebody else's, and nothing is removed."""
+    """`Attic` over MLflow. With `places`, folders and URLs, files that lie in none of them are somebody else's and stay."""
 
-    def __init__(self, url: str, experiment: str, name: str, folders: Sequence[Path] | None = None) -> None:
+    def __init__(self, url: str, experiment: str, name: str, places: Sequence[Path | str] | None = None) -> None:
         self._connection = Connection(url)
-        self._experiment, self._name, self._folders = experiment, name, folders
+        self._experiment, self._name, self._places = experiment, name, places
 
     def versions(self) -> Sequence[OldVersion]:
         with self._connection.translated():
@@ -93,6 +93,9 @@ class MlflowAttic:
             models = self._models(found)
             if users := self._users([run]).get(run) or self._with_files_of(run, models):
                 raise Conflict(f"{users[0].replace('/', ' version ')} was made from the run {run} by now, so it stays.")
+            for address in (found.info.artifact_uri, *(model.artifact_location for model in models)):
+                if not self._is_ours(address):
+                    raise Conflict(f"Its files lie at {address}, neither below this project nor in [tracking] artifacts.")
             for model in models:
                 self._empty(model.artifact_location, model.model_id)
                 self._connection.client.delete_logged_model(model.model_id)
@@ -150,9 +153,9 @@ class MlflowAttic:
             return
         if not self._is_ours(experiment.artifact_location):
             raise Unavailable(
-                f"MLflow keeps the files of {self._experiment} at {experiment.artifact_location}, which is not below this "
-                "project: it is a copy or a move of another, whose files would go. Clean up there, or set [tracking] artifacts to "
-                "that folder."
+                f"MLflow keeps the files of {self._experiment} at {experiment.artifact_location}, neither below this project nor "
+                "in [tracking] artifacts: this folder looks like a copy or a move of another project, whose files would go. Clean "
+                "up there; or, where they are this project's own, set [tracking] artifacts to that place."
             )
         token = None
         while True:
@@ -199,14 +202,10 @@ class MlflowAttic:
         """Where the files lie; None for a place that others share."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        own = id in urlparse(uri).path.split("/") and self._is_ours(uri)
-        return get_artifact_repository(uri, self._connection.url) if own else None
+        return get_artifact_repository(uri, self._connection.url) if id in urlparse(uri).path.split("/") else None
 
     def _is_ours(self, uri: str) -> bool:
-        place = _folder(uri)
-        if self._folders is None or place is None:
-            return True
-        return any(place.resolve().is_relative_to(folder.resolve()) for folder in self._folders)
+        return self._places is None or any(_lies_in(uri, place) for place in self._places)
 
     def _erase(self, how: str, id: str) -> None:
         """Remove a marked row for good, where MLflow is a database."""
@@ -224,6 +223,13 @@ def _size(files: ArtifactRepository | None, path: str | None = None) -> int:
         return 0
     found = files.list_artifacts(path)
     return sum(_size(files, item.path) if item.is_dir else int(item.file_size or 0) for item in found)
+
+
+def _lies_in(uri: str, place: Path | str) -> bool:
+    if isinstance(place, str):
+        return f"{uri}/".startswith(f"{place.rstrip('/')}/")
+    folder = _folder(uri)
+    return folder is not None and folder.resolve().is_relative_to(place.resolve())
 
 
 def _folder(uri: str) -> Path | None:
