@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,9 +44,10 @@ class Job:
         document = yaml.safe_load(self.workflow.read_text())
         ((_, job),) = document["jobs"].items()
         self._shared = {**document["env"], **job.get("env", {})}
-        for step in job["steps"]:
-            if only in ("", step["name"]):
-                self._step(step)
+        with tempfile.TemporaryDirectory(prefix="job-") as self._short:  # a socket's path may not be long
+            for step in job["steps"]:
+                if only in ("", step["name"]):
+                    self._step(step)
         self.outputs = {name: self._filled(value) for name, value in job.get("outputs", {}).items()}
         return self
 
@@ -91,7 +93,7 @@ class Job:
             "PATH": self.path,
             "HOME": str(self.temporary),
             "RUNNER_TEMP": str(self.temporary),
-            "TMPDIR": str(self.temporary),
+            "TMPDIR": self._short,
             "GITHUB_RUN_ID": "77",
             "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567",
             "GITHUB_OUTPUT": str(files["output"]),

@@ -201,10 +201,10 @@ def test_one_that_is_ended_in_the_middle_of_a_stage_goes_on_at_the_next_start(
     (new / "features.py").write_text(SLOW)
     watch = start(new, **({"KEEPFIT_WATCH__PATIENCE": "0.1s"} if ends == "patience" else {}))
     eventually((new / "began").exists, "the slow stage")
-    watch.signal(signal.SIGKILL if ends == "kill" else signal.SIGINT)
+    watch.signal(signal.SIGKILL if ends == "kill" else signal.SIGTERM)
     if ends == "second signal":
         watch.wait("stopping")
-        watch.signal(signal.SIGINT)
+        watch.signal(signal.SIGTERM)
     done = watch.run.wait()
     assert done.code == code, done.err
     assert cycles(new)[0].stage == "validate"

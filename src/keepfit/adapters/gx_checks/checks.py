@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ def _library() -> tuple[Any, Any]:
     """Great Expectations and its expectations. Raises `MissingExtra`."""
     why = "[validate] engine = 'great_expectations'"
     names = ("great_expectations", "great_expectations.expectations")
-    with _quietly():
+    with _quietly(), _without_spark():
         library, expectations = (require(name, extra="great-expectations", why=why) for name in names)
     return library, expectations
 
@@ -113,6 +114,19 @@ def _by_hand(frame: pl.DataFrame, columns: Mapping[str, Column], look: Look) -> 
         for promise in promises(column, look.now)
         if (broken := broken_cells(frame[name], promise)).sum() > promise.allowed * len(broken)
     ]
+
+
+@contextlib.contextmanager
+def _without_spark() -> Iterator[None]:
+    """Great Expectations imports all of PySpark that it finds. None of it is needed here, and a part of PySpark 4.3 ends the
+    process where the main module has no file, as with `python -c` or in a worker of pytest-xdist."""
+    hidden = [name for name in ("pyspark", "pyspark.sql.connect") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: Python finds no such module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
