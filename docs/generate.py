@@ -496,7 +496,8 @@ def _ports() -> Iterator[str]:
     yield "`Ports`: `keepfit.open(folder, releaser=MyReleaser())`. It needs the methods below and no base class. A method that"
     yield "changes something finds what it did before it does it again: a stage may be run twice."
     yield ""
-    classes = _classes(Path(ports.__file__))
+    sections = ("__init__", "data", "models", "engine", "registry", "people", "ledger")
+    classes = {name: found for part in sections for name, found in _classes(Path(ports.__file__).with_name(f"{part}.py")).items()}
     yield from _protocols(classes, ["Ports", *(name for name in classes if name != "Ports")])
     yield "# Ports of serving"
     yield ""

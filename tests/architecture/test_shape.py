@@ -170,7 +170,9 @@ def test_every_setting_says_what_it_means() -> None:
 
 def protocols() -> dict[str, type]:
     return dict(
-        inspect.getmembers(ports, lambda member: getattr(member, "_is_protocol", False) and member.__module__ == ports.__name__)
+        inspect.getmembers(
+            ports, lambda member: getattr(member, "_is_protocol", False) and member.__module__.startswith(ports.__name__)
+        )
     )
 
 
