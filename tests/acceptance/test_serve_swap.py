@@ -137,8 +137,8 @@ def test_a_version_that_cannot_be_loaded_is_refused_while_the_old_one_serves(tmp
         cached = next((served_project / ".keepfit/serving/versions").glob(f"{broken}-*"), None)
         if cached is not None:
             shutil.rmtree(cached)
-        damaged = uri / "model.skops"
-        damaged.write_bytes(damaged.read_bytes()[:-200])
+        model = uri / "model.skops"
+        model.write_bytes(model.read_bytes()[:-200])
         try:
             from mlflow import MlflowClient
 
@@ -163,6 +163,8 @@ def test_a_version_that_cannot_be_loaded_is_refused_while_the_old_one_serves(tmp
         finally:
             shutil.rmtree(uri)
             shutil.copytree(whole, uri)
+    for damaged in (served_project / ".keepfit/serving/versions").glob(f"{broken}-*"):
+        shutil.rmtree(damaged)  # the servers of other tests share this cache, and would try it again only after half a minute
 
 
 def _model_folder(project: Project, version: str) -> Path:
