@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,20 +62,23 @@ def moves(project: Project, versions: list[str]) -> Iterator[Move]:
 
 def follow(project: Project, replicas: list[Served], versions: list[str]) -> tuple[list[float], Load]:
     """Promote under load, each once every worker answers with the one before; returns for each the seconds after which the last
-    question was sent that another version answered."""
+    question was sent that another version answered. On a machine that is busy just then they count as many times less as work
+    takes longer."""
     with Load([server.url for server in replicas], ROW) as load:
         load.wait_for(100)
-        done = []
+        done, busy = [], []
         for move in moves(project, versions):
             done.append(move)
+            before = stretched(1)
             eventually(lambda: have_swapped(replicas, move.version), f"version {move.version} answering everywhere")  # noqa: B023
             load.wait_for(20)
+            busy.append(max(before, stretched(1)))
     late = []
-    for move, after in itertools.zip_longest(done, done[1:]):
+    for move, after, slower in itertools.zip_longest(done, done[1:], busy):
         until = after.began if after else time.time()
         answers = [answer for answer in load.good if move.at <= answer.sent < until]
         assert any(answer.version == move.version for answer in answers)
-        late.append(max((answer.sent - move.at for answer in answers if answer.version != move.version), default=0.0))
+        late.append(max((answer.sent - move.at for answer in answers if answer.version != move.version), default=0.0) / slower)
     return late, load
 
 
@@ -90,24 +92,20 @@ def have_swapped(replicas: list[Served], version: str) -> bool:
 
 
 def test_a_promotion_reaches_every_worker_of_every_replica_within_a_second(project: Project, replicas: list[Served]) -> None:
-    """Most of them: one that the machine itself held up for a moment is no fault. `make bench` and `test_fifty_promotions` hold
-    every single one to it, on a machine that does nothing else."""
-    bar = stretched(BAR)
     late, load = follow(project, replicas, promoted(project, 8))
     assert not load.bad
-    assert statistics.median(late) < bar, late
+    assert max(late) < BAR, late
     ids = eventually(lambda: _all_there(project, load), "the answers being in the log", 30)
     assert len(ids) == len(set(ids))
 
 
 @pytest.mark.skipif("KEEPFIT_FIFTY" not in os.environ, reason="takes over a minute: set KEEPFIT_FIFTY=1")
 def test_fifty_promotions(project: Project, replicas: list[Served], record_property: Callable[[str, object], None]) -> None:
-    bar = stretched(BAR)
     late, load = follow(project, replicas, promoted(project, 50))
     told = f"last question to a replaced version: p50 {sorted(late)[25]:.2f} s, max {max(late):.2f} s; {len(load.good)} answers"
     record_property("swaps", told)
     assert not load.bad
-    assert max(late) < bar, late
+    assert max(late) < BAR, late
 
 
 def promoted(project: Project, count: int) -> list[str]:
